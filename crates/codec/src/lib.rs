@@ -1,0 +1,1 @@
+//! Trialog's ops to bytes and back: format versions and golden files.

@@ -1,0 +1,1 @@
+//! Trialog's journal on one file that many processes share.

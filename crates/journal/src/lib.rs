@@ -1,0 +1,69 @@
+//! An ordered, dense, append-only log of opaque records, shared by many writers.
+//!
+//! [`Journal`] is the contract of every medium. What a record means is somebody else's concern: this crate
+//! never sees an op, and a read here never writes.
+
+mod error;
+
+pub use error::Error;
+
+use std::fmt;
+use std::ops::ControlFlow;
+
+/// A position in a log: how many records lie before it, so also the index of the record that begins there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// The position after this record.
+    #[must_use]
+    pub fn next(self) -> Seq {
+        Seq(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How much an append survives once it has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// The death of the process: every process that reads the log sees the record.
+    Process,
+    /// The loss of power, as far as the medium can promise it.
+    Power,
+}
+
+/// The longest record that every journal takes, in bytes. Larger things belong in files beside the log.
+pub const RECORD_BYTES_MAX: usize = (1 << 24) - 1;
+
+/// What [`Journal::read`] hands each record to; `Break` ends the reading before the next record.
+pub type Visitor<'a> = dyn FnMut(Seq, &[u8]) -> ControlFlow<()> + 'a;
+
+/// A log of opaque records. All methods may be called from any thread.
+pub trait Journal: Send + Sync {
+    /// Appends records, in order and next to one another, and returns the position of the first.
+    ///
+    /// When this returns `Ok`, every reader that looks afterwards sees the records, and they are as durable as
+    /// was asked for. When it returns an error they may be there or not: read, and decide again. No other
+    /// outcome exists: a record is there whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::OutOfSpace`], [`Error::ReadOnly`], [`Error::TooLarge`],
+    /// [`Error::Poisoned`] after an earlier failed write, [`Error::Corrupt`], or what else the medium says.
+    fn append(&self, records: &[&[u8]], durability: Durability) -> Result<Seq, Error>;
+
+    /// Hands every whole record from `from` on to `visit`, in order, and returns the position after the last
+    /// one that was handed over. What is not wholly there yet is left for the next call.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] at the first record that does not verify though later ones do (all before it have
+    /// been handed over), [`Error::Regressed`] if the log ends before `from`, or what else the medium says.
+    fn read(&self, from: Seq, visit: &mut Visitor<'_>) -> Result<Seq, Error>;
+
+    /// The path or URL, for messages.
+    fn location(&self) -> &str;
+}

@@ -1,0 +1,1 @@
+//! Densities, quantiles, kernels, hypervolume, non-dominated sorting and counter-based generators.

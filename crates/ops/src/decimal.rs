@@ -1,0 +1,71 @@
+//! Exact decimal steps: `low + k * step` on the numbers as people print them, so that 0.1 three times is 0.3.
+
+/// A finite number as `digits * 10^exponent`, read off its shortest decimal form.
+#[derive(Clone, Copy)]
+struct Decimal {
+    digits: i128,
+    exponent: i32,
+}
+
+impl Decimal {
+    fn of(value: f64) -> Option<Decimal> {
+        let text = format!("{value:e}");
+        let (mantissa, exponent) = text.split_once('e')?;
+        let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+        let digits = mantissa.replace('.', "").parse().ok()?;
+        Some(Decimal { digits, exponent: exponent.parse::<i32>().ok()? - i32::try_from(fraction).ok()? })
+    }
+
+    fn scaled(self, exponent: i32) -> Option<i128> {
+        let power = u32::try_from(self.exponent - exponent).ok()?;
+        self.digits.checked_mul(10i128.checked_pow(power)?)
+    }
+}
+
+/// The three numbers as integers over a common power of ten; `None` if they lie too many orders apart.
+fn common(low: f64, high: f64, step: f64) -> Option<([i128; 3], i32)> {
+    let all = [Decimal::of(low)?, Decimal::of(high)?, Decimal::of(step)?];
+    let exponent = all.iter().filter(|d| d.digits != 0).map(|d| d.exponent).min()?;
+    let scale = |d: Decimal| if d.digits == 0 { Some(0) } else { d.scaled(exponent) };
+    Some(([scale(all[0])?, scale(all[1])?, scale(all[2])?], exponent))
+}
+
+/// The largest `low + k * step` that does not exceed `high`.
+pub(crate) fn last_on_grid(low: f64, high: f64, step: f64) -> f64 {
+    match common(low, high, step) {
+        Some(([l, h, s], exponent)) => {
+            let Some(span) = h.checked_sub(l) else { return high };
+            if span % s == 0 {
+                return high;
+            }
+            format!("{}e{exponent}", l + span / s * s).parse().unwrap_or(high)
+        }
+        // Orders of magnitude apart: binary arithmetic is as good as it gets.
+        None => (low + ((high - low) / step).floor() * step).min(high),
+    }
+}
+
+/// True if not even one step fits between the bounds.
+pub(crate) fn narrower_than_a_step(low: f64, high: f64, step: f64) -> bool {
+    match common(low, high, step) {
+        Some(([l, h, s], _)) => h.checked_sub(l).is_some_and(|span| span < s),
+        None => high - low < step,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_decimal() {
+        assert_eq!(last_on_grid(0.0, 1.0, 0.1), 1.0);
+        assert_eq!(last_on_grid(0.0, 1.0, 0.3), 0.9);
+        assert_eq!(last_on_grid(0.1, 0.75, 0.2), 0.7);
+        assert_eq!(last_on_grid(-1.0, 1.0, 0.7), 0.4);
+        assert_eq!(last_on_grid(0.0, 1e300, 1e-300), 1e300);
+        assert_eq!(last_on_grid(1e-7, 5e-7, 2e-7), 5e-7);
+        assert!(narrower_than_a_step(0.0, 0.2, 0.3));
+        assert!(!narrower_than_a_step(0.0, 0.3, 0.3));
+    }
+}

@@ -1,0 +1,20 @@
+//! The vocabulary of Trialog: ids, directions, distributions, trial states and [`Op`], the closed list of what
+//! can happen to a study. This crate validates what it names and does nothing else; it never touches I/O.
+
+mod config;
+mod decimal;
+mod distribution;
+mod ids;
+mod json;
+mod op;
+mod trial;
+
+pub use config::{ComponentSpec, StudyConfig};
+pub use distribution::{
+    CategoricalDistribution, Choice, Distribution, DistributionError, FloatDistribution, INT_MAX, IntDistribution,
+    ParamValue,
+};
+pub use ids::{ParamKey, SessionId, SessionKey, StudyId, Timestamp, TrialId, TrialNumber};
+pub use json::{Json, JsonError, MAX_JSON_DEPTH};
+pub use op::{Op, Param, ParamDef, ParamRef, Record, SessionRef, TrialTemplate};
+pub use trial::{Direction, FinalState, TrialState};

@@ -1,0 +1,240 @@
+//! What can happen to a study, and the record that carries it.
+
+use crate::{
+    Direction, Distribution, FinalState, Json, ParamKey, SessionId, SessionKey, StudyConfig, StudyId, Timestamp,
+    TrialId, TrialState,
+};
+
+/// One thing that happens. The closed list; replay decides in log order whether it takes effect.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// A study begins. Rejected if a living study has the name.
+    CreateStudy {
+        /// Unique among the log's living studies.
+        name: String,
+        /// One per objective, at least one.
+        directions: Vec<Direction>,
+        /// How the study wants to be run.
+        config: Option<Box<StudyConfig>>,
+    },
+    /// A study and its trials go away. Its ids are never used again.
+    DeleteStudy {
+        /// Which one.
+        study: StudyId,
+    },
+    /// A user's attribute of a study; a later one replaces it.
+    SetStudyUserAttr {
+        /// Whose.
+        study: StudyId,
+        /// Its key.
+        key: String,
+        /// Its value.
+        value: Json,
+    },
+    /// An attribute that tools keep on a study; a later one replaces it.
+    SetStudySystemAttr {
+        /// Whose.
+        study: StudyId,
+        /// Its key.
+        key: String,
+        /// Its value.
+        value: Json,
+    },
+    /// Names for the objectives.
+    SetMetricNames {
+        /// Whose.
+        study: StudyId,
+        /// One per objective.
+        names: Vec<String>,
+    },
+    /// The study's sampler, pruner and seed from here on.
+    SetStudyConfig {
+        /// Whose.
+        study: StudyId,
+        /// The new configuration, whole.
+        config: Box<StudyConfig>,
+    },
+    /// A running trial begins, owned by the record's author.
+    CreateTrial {
+        /// Where.
+        study: StudyId,
+        /// When its author began it.
+        start: Timestamp,
+    },
+    /// A trial in any state: enqueued, imported or copied.
+    AddTrial {
+        /// Where.
+        study: StudyId,
+        /// All of it.
+        template: Box<TrialTemplate>,
+    },
+    /// A waiting trial begins to run; the first claim in log order wins.
+    ClaimTrial {
+        /// Which one.
+        trial: TrialId,
+        /// When its author began it.
+        start: Timestamp,
+    },
+    /// A running trial goes back into the queue.
+    RequeueTrial {
+        /// Which one.
+        trial: TrialId,
+    },
+    /// Values of parameters, in one go; a later one replaces an earlier one.
+    SetParams {
+        /// Whose.
+        trial: TrialId,
+        /// The parameters.
+        params: Vec<Param>,
+    },
+    /// Parameters that were proposed for a trial and that it never asked for.
+    RetractParams {
+        /// Whose.
+        trial: TrialId,
+        /// Which ones.
+        params: Vec<ParamKey>,
+    },
+    /// An intermediate value; a later one for the step replaces it. NaN is allowed.
+    Report {
+        /// Whose.
+        trial: TrialId,
+        /// How far the evaluation has come, such as an epoch.
+        step: u64,
+        /// The value.
+        value: f64,
+    },
+    /// A trial ends. Nothing can happen to it afterwards.
+    FinishTrial {
+        /// Which one.
+        trial: TrialId,
+        /// How.
+        state: FinalState,
+        /// One per objective when complete, one per objective or none otherwise; never NaN.
+        values: Vec<f64>,
+        /// When.
+        end: Timestamp,
+    },
+    /// A user's attribute of a trial.
+    SetTrialUserAttr {
+        /// Whose.
+        trial: TrialId,
+        /// Its key.
+        key: String,
+        /// Its value.
+        value: Json,
+    },
+    /// An attribute that tools keep on a trial.
+    SetTrialSystemAttr {
+        /// Whose.
+        trial: TrialId,
+        /// Its key.
+        key: String,
+        /// Its value.
+        value: Json,
+    },
+    /// A named constraint of a trial; it is met when the value is at most 0. Never NaN; the first value stays.
+    SetConstraint {
+        /// Whose.
+        trial: TrialId,
+        /// The constraint's name.
+        name: String,
+        /// By how much it is violated; 0 or less when it is met.
+        value: f64,
+    },
+    /// An op of a later version that readers of this one may skip.
+    Skipped {
+        /// Its code.
+        code: u8,
+    },
+}
+
+/// A trial as a whole: what [`Op::AddTrial`] brings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialTemplate {
+    /// The state it arrives in.
+    pub state: TrialState,
+    /// One per objective when complete; never NaN.
+    pub values: Vec<f64>,
+    /// When it began, if it did.
+    pub start: Option<Timestamp>,
+    /// When it ended, exactly if it is finished.
+    pub end: Option<Timestamp>,
+    /// Its parameters.
+    pub params: Vec<Param>,
+    /// Its intermediate values, by rising step.
+    pub reports: Vec<(u64, f64)>,
+    /// Its user attributes.
+    pub user_attrs: Vec<(String, Json)>,
+    /// Its system attributes.
+    pub system_attrs: Vec<(String, Json)>,
+    /// Its constraints.
+    pub constraints: Vec<(String, f64)>,
+}
+
+impl TrialTemplate {
+    /// A template in this state with nothing in it.
+    #[must_use]
+    pub fn new(state: TrialState) -> TrialTemplate {
+        TrialTemplate {
+            state,
+            values: Vec::new(),
+            start: None,
+            end: None,
+            params: Vec::new(),
+            reports: Vec::new(),
+            user_attrs: Vec::new(),
+            system_attrs: Vec::new(),
+            constraints: Vec::new(),
+        }
+    }
+}
+
+/// A parameter's value in its internal form: the number itself, or the index of a categorical choice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Param {
+    /// Which parameter.
+    pub param: ParamRef,
+    /// Its value, inside the distribution's range or not, never NaN.
+    pub value: f64,
+}
+
+/// A parameter by key, or in full where its writer did not know a key for it.
+///
+/// Replay gives a definition that it sees for the first time the next key, so that name and distribution are
+/// written once per log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ParamRef {
+    /// Seen before.
+    Key(ParamKey),
+    /// In full.
+    Def(Box<ParamDef>),
+}
+
+/// A parameter's name and distribution.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ParamDef {
+    /// The name it is suggested under.
+    pub name: String,
+    /// What it is drawn from.
+    pub distribution: Distribution,
+}
+
+/// One writer's batch of ops. Readers see all of it or nothing, and replay applies it once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Who wrote it.
+    pub session: SessionRef,
+    /// Rises with every record of the session; a repeated one is recognised by it and not applied again.
+    pub counter: u64,
+    /// What happens, in order.
+    pub ops: Vec<Op>,
+}
+
+/// A session by key, or by its id where its writer did not know the key yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionRef {
+    /// Seen before.
+    Key(SessionKey),
+    /// In full; replay gives a new one the next key.
+    Id(SessionId),
+}

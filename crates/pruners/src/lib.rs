@@ -1,0 +1,1 @@
+//! Whether to go on: Trialog's pruners.

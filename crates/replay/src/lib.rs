@@ -1,0 +1,1 @@
+//! Trialog's state machine: apply, verdicts, views and digests.

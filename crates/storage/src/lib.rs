@@ -1,0 +1,1 @@
+//! Where Trialog's log and state meet: append and replay, views, verdicts.

@@ -1,0 +1,1 @@
+//! Faked operating systems and generators for Trialog's tests.

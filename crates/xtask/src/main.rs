@@ -1,0 +1,3 @@
+//! Trialog's chores.
+
+fn main() {}
