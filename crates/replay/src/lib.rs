@@ -1,1 +1,18 @@
-//! Trialog's state machine: apply, verdicts, views and digests.
+//! The state machine. [`State::apply`] folds records into a [`State`]: total, pure, and the same everywhere.
+//! [`StudyView`] is what samplers, pruners and people read. Nothing here touches I/O, a clock or randomness.
+
+mod column;
+mod digest;
+mod rank;
+mod state;
+mod study;
+mod verdict;
+mod view;
+
+pub use column::Column;
+pub use digest::Digest;
+pub use rank::RankList;
+pub use state::{ParamTable, State};
+pub use study::BEST_KEPT;
+pub use verdict::{Reason, Verdict};
+pub use view::{Over, ParamColumn, Rung, StudyView, TrialView};

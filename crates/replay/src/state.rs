@@ -1,0 +1,373 @@
+//! The whole log's state, and the one function that changes it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use trialog_ops::{
+    Op, Param, ParamDef, ParamKey, ParamRef, Record, SessionId, SessionKey, SessionRef, StudyId, TrialId,
+    TrialNumber, TrialState, TrialTemplate,
+};
+
+use crate::column::Column;
+use crate::study::{self, Study};
+use crate::verdict::{Reason, Verdict};
+use crate::view::StudyView;
+
+/// A step must leave room for the one after it.
+const STEP_MAX: u64 = u64::MAX - 1;
+
+/// Everything that a log says. Equal logs give equal states, which [`State::digest`] proves.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub(crate) records: u64,
+    pub(crate) sessions: Vec<Session>,
+    session_keys: BTreeMap<SessionId, SessionKey>,
+    pub(crate) params: Arc<ParamTable>,
+    param_keys: BTreeMap<Arc<ParamDef>, ParamKey>,
+    /// Deleted studies leave their place empty.
+    pub(crate) studies: Vec<Option<Arc<Study>>>,
+    names: BTreeMap<Arc<str>, StudyId>,
+    /// Study and number of each trial of the log.
+    pub(crate) trials: Vec<(StudyId, TrialNumber)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) counter: u64,
+}
+
+/// The log's parameters by key.
+#[derive(Clone, Debug)]
+pub struct ParamTable {
+    defs: Column<Option<Arc<ParamDef>>>,
+    len: usize,
+}
+
+impl ParamTable {
+    /// The parameter with this key.
+    #[must_use]
+    pub fn get(&self, key: ParamKey) -> Option<&Arc<ParamDef>> {
+        self.defs.get(key.0 as usize).as_ref()
+    }
+
+    /// The parameters in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<ParamDef>> {
+        (0..self.len).filter_map(|key| self.defs.get(key).as_ref())
+    }
+
+    fn push(&mut self, def: Arc<ParamDef>) {
+        self.defs.set(self.len, Some(def));
+        self.len += 1;
+    }
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::new()
+    }
+}
+
+impl State {
+    /// The state of an empty log.
+    #[must_use]
+    pub fn new() -> State {
+        State {
+            records: 0,
+            sessions: Vec::new(),
+            session_keys: BTreeMap::new(),
+            params: Arc::new(ParamTable { defs: Column::new(None), len: 0 }),
+            param_keys: BTreeMap::new(),
+            studies: Vec::new(),
+            names: BTreeMap::new(),
+            trials: Vec::new(),
+        }
+    }
+
+    /// How many records were applied.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// The key of a session that the log has met.
+    #[must_use]
+    pub fn session_key(&self, id: &SessionId) -> Option<SessionKey> {
+        self.session_keys.get(id).copied()
+    }
+
+    /// The id of a session.
+    #[must_use]
+    pub fn session_id(&self, key: SessionKey) -> Option<SessionId> {
+        self.sessions.get(key.0 as usize).map(|session| session.id)
+    }
+
+    /// The key of a parameter that the log has met.
+    #[must_use]
+    pub fn param_key(&self, def: &ParamDef) -> Option<ParamKey> {
+        self.param_keys.get(def).copied()
+    }
+
+    /// Where a trial belongs.
+    #[must_use]
+    pub fn trial(&self, id: TrialId) -> Option<(StudyId, TrialNumber)> {
+        self.trials.get(usize::try_from(id.0).ok()?).copied()
+    }
+
+    /// The living study of this name.
+    #[must_use]
+    pub fn study_id(&self, name: &str) -> Option<StudyId> {
+        self.names.get(name).copied()
+    }
+
+    /// The living studies, in the order in which they were made.
+    pub fn studies(&self) -> impl Iterator<Item = StudyView> + '_ {
+        (0..self.studies.len() as u32).filter_map(|id| self.view(StudyId(id)))
+    }
+
+    /// A look at a living study as it is now.
+    #[must_use]
+    pub fn view(&self, id: StudyId) -> Option<StudyView> {
+        let study = self.studies.get(id.0 as usize)?.as_ref()?;
+        Some(StudyView::new(id, Arc::clone(study), Arc::clone(&self.params), self.records))
+    }
+
+    /// Applies the next record and appends each op's verdict to `verdicts`.
+    pub fn apply(&mut self, record: &Record, verdicts: &mut Vec<Verdict>) {
+        self.records += 1;
+        let verdict_for_all = match self.admit(record) {
+            Ok(true) => None,
+            Ok(false) => Some(Verdict::Repeated),
+            Err(reason) => Some(Verdict::Rejected(reason)),
+        };
+        for op in &record.ops {
+            verdicts.push(match &verdict_for_all {
+                Some(verdict) => verdict.clone(),
+                None => self.apply_op(op).unwrap_or_else(Verdict::Rejected),
+            });
+        }
+    }
+
+    /// True if the record is new, false if it was applied before.
+    fn admit(&mut self, record: &Record) -> Result<bool, Reason> {
+        let known = match record.session {
+            SessionRef::Key(key) => Some(key),
+            SessionRef::Id(id) => self.session_key(&id),
+        };
+        let session = match (known, record.session) {
+            (Some(key), _) => self.sessions.get_mut(key.0 as usize).ok_or(Reason::NoSession)?,
+            (None, SessionRef::Id(id)) => {
+                let key = u32::try_from(self.sessions.len()).map_err(|_| Reason::Full)?;
+                self.session_keys.insert(id, SessionKey(key));
+                self.sessions.push(Session { id, counter: record.counter });
+                return Ok(true);
+            }
+            (None, SessionRef::Key(_)) => return Err(Reason::NoSession),
+        };
+        let new = record.counter > session.counter;
+        session.counter = session.counter.max(record.counter);
+        Ok(new)
+    }
+
+    fn apply_op(&mut self, op: &Op) -> Result<Verdict, Reason> {
+        match op {
+            Op::CreateStudy { name, directions, config } => {
+                if let Some(study) = self.study_id(name) {
+                    return Err(Reason::StudyExists { study });
+                }
+                if directions.is_empty() {
+                    return Err(Reason::BadStudy);
+                }
+                let id = StudyId(u32::try_from(self.studies.len()).map_err(|_| Reason::Full)?);
+                let study = Study::new(name, directions, config.as_deref());
+                self.names.insert(Arc::clone(&study.name), id);
+                self.studies.push(Some(Arc::new(study)));
+                return Ok(Verdict::Study(id));
+            }
+            Op::DeleteStudy { study: id } => {
+                let name = Arc::clone(&self.study_mut(*id)?.name);
+                self.names.remove(&name);
+                self.studies[id.0 as usize] = None;
+            }
+            Op::SetStudyUserAttr { study, key, value } => {
+                self.study_mut(*study)?.user_attrs.insert(Arc::from(key.as_str()), value.clone());
+            }
+            Op::SetStudySystemAttr { study, key, value } => {
+                self.study_mut(*study)?.system_attrs.insert(Arc::from(key.as_str()), value.clone());
+            }
+            Op::SetMetricNames { study, names } => {
+                let study = self.study_mut(*study)?;
+                if names.len() != study.directions.len() {
+                    return Err(Reason::BadStudy);
+                }
+                study.metric_names = Some(Arc::from(names.as_slice()));
+            }
+            Op::SetStudyConfig { study, config } => {
+                self.study_mut(*study)?.config = Some(Arc::new((**config).clone()));
+            }
+            Op::CreateTrial { study, start } => {
+                let (id, number) = self.next_trial(*study)?;
+                self.study_mut(*study)?.push(id, TrialState::Running, Some(*start));
+                self.trials.push((*study, number));
+                return Ok(Verdict::Trial { id, number });
+            }
+            Op::AddTrial { study, template } => return self.add_trial(*study, template),
+            Op::ClaimTrial { trial, start } => {
+                let (study, number) = self.open_trial(*trial)?;
+                if study.trials.state(number) != TrialState::Waiting {
+                    return Err(Reason::NotWaiting { number: TrialNumber(number as u32) });
+                }
+                study.claim(number, *start);
+            }
+            Op::RequeueTrial { trial } => {
+                let (study, number) = self.open_trial(*trial)?;
+                if study.trials.state(number) != TrialState::Running {
+                    return Err(Reason::NotRunning { number: TrialNumber(number as u32) });
+                }
+                study.requeue(number);
+            }
+            Op::SetParams { trial, params } => return self.set_params(*trial, params),
+            Op::RetractParams { trial, params } => {
+                let (study, number) = self.open_trial(*trial)?;
+                for key in params {
+                    study.retract_param(number, *key);
+                }
+            }
+            Op::Report { trial, step, value } => {
+                let (study, number) = self.open_trial(*trial)?;
+                if *step > STEP_MAX {
+                    return Err(Reason::BadTemplate { detail: "a step is too large" });
+                }
+                study.report(number, *step, *value);
+            }
+            Op::FinishTrial { trial, state, values, end } => {
+                let (study, number) = self.open_trial(*trial)?;
+                study::check_values((*state).into(), values, study.directions.len())?;
+                study.finish(number, *state, values, Some(*end));
+            }
+            Op::SetTrialUserAttr { trial, key, value } => {
+                let (study, number) = self.open_trial(*trial)?;
+                study.trials.extras_mut(number).user_attrs.insert(Arc::from(key.as_str()), value.clone());
+            }
+            Op::SetTrialSystemAttr { trial, key, value } => {
+                let (study, number) = self.open_trial(*trial)?;
+                study.trials.extras_mut(number).system_attrs.insert(Arc::from(key.as_str()), value.clone());
+            }
+            Op::SetConstraint { trial, name, value } => {
+                let (study, number) = self.open_trial(*trial)?;
+                if value.is_nan() {
+                    return Err(Reason::Nan);
+                }
+                let constraints = &mut study.trials.extras_mut(number).constraints;
+                if constraints.contains_key(name.as_str()) {
+                    return Err(Reason::ConstraintSet { name: name.clone() });
+                }
+                constraints.insert(Arc::from(name.as_str()), *value);
+            }
+            Op::Skipped { .. } => return Ok(Verdict::Skipped),
+        }
+        Ok(Verdict::Applied)
+    }
+
+    fn add_trial(&mut self, study: StudyId, template: &TrialTemplate) -> Result<Verdict, Reason> {
+        let (id, number) = self.next_trial(study)?;
+        study::check_template(template, self.study_ref(study)?.directions.len())?;
+        self.check_params(study, &template.params)?;
+        let mut params = Vec::with_capacity(template.params.len());
+        for param in &template.params {
+            let (key, def) = self.define(&param.param)?;
+            params.push((key, def, param.value));
+        }
+        self.study_mut(study)?.push_template(id, template, &params);
+        self.trials.push((study, number));
+        Ok(Verdict::Trial { id, number })
+    }
+
+    fn set_params(&mut self, trial: TrialId, params: &[Param]) -> Result<Verdict, Reason> {
+        self.open_trial(trial)?;
+        let (study_id, number) = self.trial(trial).ok_or(Reason::NoTrial { trial })?;
+        self.check_params(study_id, params)?;
+        for param in params {
+            let (key, def) = self.define(&param.param)?;
+            self.study_mut(study_id)?.set_param(number.index(), key, &def, param.value);
+        }
+        Ok(Verdict::Applied)
+    }
+
+    /// An op's parameters are all set or none: everything that could be wrong with them is found here.
+    fn check_params(&self, study: StudyId, params: &[Param]) -> Result<(), Reason> {
+        let study = self.study_ref(study)?;
+        // Definitions that this very op would be the first to use, by name.
+        let mut first: BTreeMap<&str, &ParamDef> = BTreeMap::new();
+        for param in params {
+            let def = self.resolve(&param.param)?;
+            if !study::is_value(&def.distribution, param.value) {
+                return Err(Reason::BadParam { name: def.name.clone() });
+            }
+            if matches!(param.param, ParamRef::Key(key) if study.has_key(key)) {
+                continue;
+            }
+            let fits_op = first.entry(&def.name).or_insert(def).distribution.is_compatible(&def.distribution);
+            if !fits_op || !study.is_compatible(def) {
+                return Err(Reason::Incompatible { name: def.name.clone() });
+            }
+        }
+        // Room for the definitions that the op may add.
+        let most = self.params.len + params.len();
+        if u32::try_from(most).is_ok_and(|most| most < u32::MAX) { Ok(()) } else { Err(Reason::Full) }
+    }
+
+    fn resolve<'a>(&'a self, param: &'a ParamRef) -> Result<&'a ParamDef, Reason> {
+        match param {
+            ParamRef::Key(key) => self.params.get(*key).map(AsRef::as_ref).ok_or(Reason::NoParam),
+            ParamRef::Def(def) => Ok(def),
+        }
+    }
+
+    /// The key and definition of a parameter, which becomes known if it was not.
+    fn define(&mut self, param: &ParamRef) -> Result<(ParamKey, Arc<ParamDef>), Reason> {
+        let def = match param {
+            ParamRef::Key(key) => return Ok((*key, Arc::clone(self.params.get(*key).ok_or(Reason::NoParam)?))),
+            ParamRef::Def(def) => def,
+        };
+        if let Some((known, key)) = self.param_keys.get_key_value(&**def) {
+            return Ok((*key, Arc::clone(known)));
+        }
+        let def = Arc::new((**def).clone());
+        let key = ParamKey(u32::try_from(self.params.len).map_err(|_| Reason::Full)?);
+        Arc::make_mut(&mut self.params).push(Arc::clone(&def));
+        self.param_keys.insert(Arc::clone(&def), key);
+        Ok((key, def))
+    }
+
+    fn next_trial(&self, study: StudyId) -> Result<(TrialId, TrialNumber), Reason> {
+        let number = u32::try_from(self.study_ref(study)?.trials.len).map_err(|_| Reason::Full)?;
+        Ok((TrialId(self.trials.len() as u64), TrialNumber(number)))
+    }
+
+    fn study_ref(&self, id: StudyId) -> Result<&Study, Reason> {
+        match self.studies.get(id.0 as usize) {
+            Some(Some(study)) => Ok(study),
+            Some(None) => Err(Reason::StudyDeleted { study: id }),
+            None => Err(Reason::NoStudy { study: id }),
+        }
+    }
+
+    fn study_mut(&mut self, id: StudyId) -> Result<&mut Study, Reason> {
+        match self.studies.get_mut(id.0 as usize) {
+            Some(Some(study)) => Ok(Arc::make_mut(study)),
+            Some(None) => Err(Reason::StudyDeleted { study: id }),
+            None => Err(Reason::NoStudy { study: id }),
+        }
+    }
+
+    /// A trial that is not finished, as its study and number.
+    fn open_trial(&mut self, trial: TrialId) -> Result<(&mut Study, usize), Reason> {
+        let (study, number) = self.trial(trial).ok_or(Reason::NoTrial { trial })?;
+        let state = self.study_ref(study)?.trials.state(number.index());
+        if state.is_finished() {
+            return Err(Reason::Finished { number, state });
+        }
+        Ok((self.study_mut(study)?, number.index()))
+    }
+}

@@ -1,0 +1,526 @@
+//! The state of one study: its trials as columns, and everything that samplers and pruners would otherwise have
+//! to search for, kept up to date as trials change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use trialog_ops::{
+    Direction, Distribution, FinalState, Json, ParamDef, ParamKey, StudyConfig, Timestamp, TrialId, TrialState,
+    TrialTemplate,
+};
+
+use crate::column::Column;
+use crate::rank::RankList;
+use crate::verdict::Reason;
+
+/// How many of the best trials of a single-objective study are kept in order.
+pub const BEST_KEPT: usize = 64;
+
+/// Steps below this have their statistics in a column, later ones in a map.
+const DENSE_STEPS: u64 = 1 << 20;
+
+/// No time.
+const NEVER: i64 = i64::MIN;
+
+/// A parameter's key where the column's usual one applies.
+const USUAL: u32 = u32::MAX;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Study {
+    pub(crate) name: Arc<str>,
+    pub(crate) directions: Arc<[Direction]>,
+    pub(crate) metric_names: Option<Arc<[String]>>,
+    pub(crate) config: Option<Arc<StudyConfig>>,
+    pub(crate) user_attrs: BTreeMap<Arc<str>, Json>,
+    pub(crate) system_attrs: BTreeMap<Arc<str>, Json>,
+    pub(crate) trials: Trials,
+    pub(crate) index: Index,
+}
+
+/// A trial's intermediate values, by rising step.
+type Reports = Vec<(u64, f64)>;
+
+/// What the log said of each trial, by trial number.
+#[derive(Clone, Debug)]
+pub(crate) struct Trials {
+    pub(crate) len: usize,
+    ids: Column<u64>,
+    states: Column<TrialState>,
+    starts: Column<i64>,
+    ends: Column<i64>,
+    /// One column per objective; NaN where a trial has no value.
+    pub(crate) values: Vec<Column<f64>>,
+    pub(crate) params: Vec<ParamData>,
+    slots: BTreeMap<Arc<str>, usize>,
+    /// The column of each parameter key of the log, plus one; 0 where the study has not met it.
+    slot_of_key: Column<u32>,
+    reports: Column<Option<Arc<Reports>>>,
+    extras: Column<Option<Arc<Extras>>>,
+}
+
+/// One parameter of a study.
+#[derive(Clone, Debug)]
+pub(crate) struct ParamData {
+    pub(crate) name: Arc<str>,
+    /// The first distribution it was used with, which later ones must be compatible with.
+    pub(crate) first: Arc<ParamDef>,
+    first_key: ParamKey,
+    /// NaN where a trial does not have it.
+    pub(crate) values: Column<f64>,
+    keys: Column<u32>,
+}
+
+/// What few trials have.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extras {
+    pub(crate) user_attrs: BTreeMap<Arc<str>, Json>,
+    pub(crate) system_attrs: BTreeMap<Arc<str>, Json>,
+    pub(crate) constraints: BTreeMap<Arc<str>, f64>,
+}
+
+/// What follows from the trials, so that nobody has to search for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    pub(crate) counts: [usize; 5],
+    pub(crate) running: BTreeSet<u32>,
+    pub(crate) waiting: BTreeSet<u32>,
+    /// Loss and number of the best feasible complete trials of a single-objective study, best first.
+    pub(crate) best: Vec<(f64, u32)>,
+    /// Numbers of the feasible complete trials that no other dominates, of a multi-objective study, ascending.
+    pub(crate) front: Vec<u32>,
+    pub(crate) joint_complete: JointSpace,
+    pub(crate) joint_pruned_too: JointSpace,
+    /// Values that complete trials reported, by step.
+    pub(crate) complete_at: StepMap<RankList>,
+    /// Values that trials of any state reported first at or after a rung: by step, and there by the smallest
+    /// rung for which they do.
+    pub(crate) first_at: StepMap<Vec<(u64, RankList)>>,
+}
+
+/// The parameters that all finished trials share with equal distributions: column and key, by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct JointSpace {
+    pub(crate) shared: Option<Vec<(usize, ParamKey)>>,
+}
+
+/// Something for each step, cheap where steps are small numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct StepMap<T> {
+    dense: Column<T>,
+    sparse: BTreeMap<u64, T>,
+    /// One more than the largest dense step that was touched.
+    dense_end: u64,
+}
+
+impl<T: Clone + Default> StepMap<T> {
+    fn new() -> StepMap<T> {
+        StepMap { dense: Column::new(T::default()), sparse: BTreeMap::new(), dense_end: 0 }
+    }
+
+    pub(crate) fn get(&self, step: u64) -> Option<&T> {
+        if step < DENSE_STEPS { Some(self.dense.get(step as usize)) } else { self.sparse.get(&step) }
+    }
+
+    fn get_mut(&mut self, step: u64) -> &mut T {
+        if step < DENSE_STEPS {
+            self.dense_end = self.dense_end.max(step + 1);
+            self.dense.get_mut(step as usize)
+        } else {
+            self.sparse.entry(step).or_default()
+        }
+    }
+
+    /// What there is from `step` on, untouched steps left out.
+    pub(crate) fn from(&self, step: u64) -> impl Iterator<Item = &T> {
+        let chunk_len = Column::<T>::CHUNK as u64;
+        let dense = (step / chunk_len..self.dense_end.div_ceil(chunk_len)).flat_map(move |chunk| {
+            let skipped = step.saturating_sub(chunk * chunk_len) as usize;
+            self.dense.chunk(chunk as usize).get(skipped..).unwrap_or(&[])
+        });
+        dense.chain(self.sparse.range(step..).map(|(_, value)| value))
+    }
+}
+
+impl Study {
+    pub(crate) fn new(name: &str, directions: &[Direction], config: Option<&StudyConfig>) -> Study {
+        Study {
+            name: Arc::from(name),
+            directions: Arc::from(directions),
+            metric_names: None,
+            config: config.cloned().map(Arc::new),
+            user_attrs: BTreeMap::new(),
+            system_attrs: BTreeMap::new(),
+            trials: Trials::new(directions.len()),
+            index: Index::new(),
+        }
+    }
+
+    /// Adds an empty trial in this state and returns its number.
+    pub(crate) fn push(&mut self, id: TrialId, state: TrialState, start: Option<Timestamp>) -> usize {
+        let number = self.trials.len;
+        self.trials.len += 1;
+        self.trials.ids.set(number, id.0);
+        self.trials.starts.set(number, start.map_or(NEVER, |t| t.0));
+        self.trials.states.set(number, state);
+        self.index.enter(number, state);
+        number
+    }
+
+    /// Adds a whole trial whose parameters, in `params`, were checked and defined before.
+    pub(crate) fn push_template(
+        &mut self,
+        id: TrialId,
+        template: &TrialTemplate,
+        params: &[(ParamKey, Arc<ParamDef>, f64)],
+    ) -> usize {
+        // It arrives as waiting and then becomes what it is, so that there is one way to finish a trial.
+        let number = self.push(id, TrialState::Waiting, template.start);
+        for (key, def, value) in params {
+            self.set_param(number, *key, def, *value);
+        }
+        for &(step, value) in &template.reports {
+            self.report(number, step, value);
+        }
+        if !(template.user_attrs.is_empty() && template.system_attrs.is_empty() && template.constraints.is_empty())
+        {
+            let extras = self.trials.extras_mut(number);
+            for (key, value) in &template.user_attrs {
+                extras.user_attrs.insert(Arc::from(key.as_str()), value.clone());
+            }
+            for (key, value) in &template.system_attrs {
+                extras.system_attrs.insert(Arc::from(key.as_str()), value.clone());
+            }
+            for (name, value) in &template.constraints {
+                extras.constraints.entry(Arc::from(name.as_str())).or_insert(*value);
+            }
+        }
+        match template.state {
+            TrialState::Waiting => {}
+            TrialState::Running => self.move_to(number, TrialState::Running),
+            TrialState::Complete => self.finish(number, FinalState::Complete, &template.values, template.end),
+            TrialState::Pruned => self.finish(number, FinalState::Pruned, &template.values, template.end),
+            TrialState::Fail => self.finish(number, FinalState::Fail, &template.values, template.end),
+        }
+        number
+    }
+
+    pub(crate) fn claim(&mut self, number: usize, start: Timestamp) {
+        self.trials.starts.set(number, start.0);
+        self.move_to(number, TrialState::Running);
+    }
+
+    pub(crate) fn requeue(&mut self, number: usize) {
+        self.move_to(number, TrialState::Waiting);
+    }
+
+    fn move_to(&mut self, number: usize, state: TrialState) {
+        self.index.leave(number, *self.trials.states.get(number));
+        self.trials.states.set(number, state);
+        self.index.enter(number, state);
+    }
+
+    /// Ends a trial; the number of values was checked before.
+    pub(crate) fn finish(&mut self, number: usize, state: FinalState, values: &[f64], end: Option<Timestamp>) {
+        self.move_to(number, state.into());
+        self.trials.ends.set(number, end.map_or(NEVER, |t| t.0));
+        for (column, value) in self.trials.values.iter_mut().zip(values) {
+            column.set(number, *value);
+        }
+        match state {
+            FinalState::Fail => {}
+            FinalState::Pruned => self.index.joint_pruned_too.narrow(&self.trials, number),
+            FinalState::Complete => {
+                self.index.joint_pruned_too.narrow(&self.trials, number);
+                self.index.joint_complete.narrow(&self.trials, number);
+                for &(step, value) in self.trials.reports(number) {
+                    self.index.complete_at.get_mut(step).insert(value);
+                }
+                if self.trials.is_feasible(number) {
+                    self.rank(number);
+                }
+            }
+        }
+    }
+
+    /// Enters a complete, feasible trial among the best.
+    fn rank(&mut self, number: usize) {
+        let as_u32 = number as u32;
+        if let [direction] = *self.directions {
+            let entry = (direction.loss(*self.trials.values[0].get(number)), as_u32);
+            let before = |other: &(f64, u32)| (other.0, other.1) < entry;
+            if self.index.best.len() < BEST_KEPT || !self.index.best.last().is_some_and(before) {
+                let at = self.index.best.partition_point(before);
+                self.index.best.insert(at, entry);
+                self.index.best.truncate(BEST_KEPT);
+            }
+            return;
+        }
+        let (trials, directions) = (&self.trials, &self.directions);
+        if self.index.front.iter().any(|&other| trials.dominates(directions, other as usize, number)) {
+            return;
+        }
+        self.index.front.retain(|&other| !trials.dominates(directions, number, other as usize));
+        let at = self.index.front.partition_point(|&other| other < as_u32);
+        self.index.front.insert(at, as_u32);
+    }
+
+    /// True if the study may use the definition under its name.
+    pub(crate) fn is_compatible(&self, def: &ParamDef) -> bool {
+        let known = self.trials.slots.get(def.name.as_str()).map(|&slot| &self.trials.params[slot].first);
+        known.is_none_or(|first| first.distribution.is_compatible(&def.distribution))
+    }
+
+    pub(crate) fn has_key(&self, key: ParamKey) -> bool {
+        *self.trials.slot_of_key.get(key.0 as usize) != 0
+    }
+
+    /// Sets a parameter whose definition was checked before.
+    pub(crate) fn set_param(&mut self, number: usize, key: ParamKey, def: &Arc<ParamDef>, value: f64) {
+        let trials = &mut self.trials;
+        let known = *trials.slot_of_key.get(key.0 as usize);
+        let slot = if known != 0 {
+            known as usize - 1
+        } else {
+            let slot = trials.slot(key, def);
+            trials.slot_of_key.set(key.0 as usize, slot as u32 + 1);
+            slot
+        };
+        let param = &mut trials.params[slot];
+        param.values.set(number, value);
+        let mark = if key == param.first_key { USUAL } else { key.0 };
+        // Most studies never change a range, and then the second column stays empty.
+        if *param.keys.get(number) != mark {
+            param.keys.set(number, mark);
+        }
+    }
+
+    pub(crate) fn retract_param(&mut self, number: usize, key: ParamKey) {
+        if let Some(slot) = (*self.trials.slot_of_key.get(key.0 as usize)).checked_sub(1) {
+            let param = &mut self.trials.params[slot as usize];
+            if param.key(number) == key {
+                param.values.set(number, f64::NAN);
+            }
+        }
+    }
+
+    pub(crate) fn report(&mut self, number: usize, step: u64, value: f64) {
+        let reports = Arc::make_mut(self.trials.reports.get_mut(number).get_or_insert_default());
+        let first_at = &mut self.index.first_at;
+        let at = reports.partition_point(|&(other, _)| other < step);
+        // A report answers for the rungs after the report before it, up to its own step.
+        let from = if at == 0 { 0 } else { reports[at - 1].0 + 1 };
+        match reports.get_mut(at) {
+            Some((other, old)) if *other == step => {
+                rungs(first_at, step, from).remove(*old);
+                *old = value;
+            }
+            Some(&mut (next, next_value)) => {
+                rungs(first_at, next, from).remove(next_value);
+                rungs(first_at, next, step + 1).insert(next_value);
+                reports.insert(at, (step, value));
+            }
+            None => reports.push((step, value)),
+        }
+        rungs(first_at, step, from).insert(value);
+    }
+}
+
+/// The values that were reported at `step` and are the first at or after `from`.
+fn rungs(first_at: &mut StepMap<Vec<(u64, RankList)>>, step: u64, from: u64) -> &mut RankList {
+    let lists = first_at.get_mut(step);
+    let at = lists.partition_point(|&(other, _)| other < from);
+    if lists.get(at).is_none_or(|&(other, _)| other != from) {
+        lists.insert(at, (from, RankList::default()));
+    }
+    &mut lists[at].1
+}
+
+impl Trials {
+    fn new(objectives: usize) -> Trials {
+        Trials {
+            len: 0,
+            ids: Column::new(0),
+            states: Column::new(TrialState::Waiting),
+            starts: Column::new(NEVER),
+            ends: Column::new(NEVER),
+            values: vec![Column::new(f64::NAN); objectives],
+            params: Vec::new(),
+            slots: BTreeMap::new(),
+            slot_of_key: Column::new(0),
+            reports: Column::new(None),
+            extras: Column::new(None),
+        }
+    }
+
+    pub(crate) fn id(&self, number: usize) -> TrialId {
+        TrialId(*self.ids.get(number))
+    }
+
+    pub(crate) fn state(&self, number: usize) -> TrialState {
+        *self.states.get(number)
+    }
+
+    pub(crate) fn start(&self, number: usize) -> Option<Timestamp> {
+        Some(*self.starts.get(number)).filter(|&t| t != NEVER).map(Timestamp)
+    }
+
+    pub(crate) fn end(&self, number: usize) -> Option<Timestamp> {
+        Some(*self.ends.get(number)).filter(|&t| t != NEVER).map(Timestamp)
+    }
+
+    pub(crate) fn reports(&self, number: usize) -> &[(u64, f64)] {
+        self.reports.get(number).as_ref().map_or(&[], |reports| reports)
+    }
+
+    pub(crate) fn extras(&self, number: usize) -> Option<&Extras> {
+        self.extras.get(number).as_deref()
+    }
+
+    pub(crate) fn extras_mut(&mut self, number: usize) -> &mut Extras {
+        Arc::make_mut(self.extras.get_mut(number).get_or_insert_default())
+    }
+
+    pub(crate) fn is_feasible(&self, number: usize) -> bool {
+        self.extras(number).is_none_or(|extras| extras.constraints.values().all(|&value| value <= 0.0))
+    }
+
+    pub(crate) fn param(&self, name: &str) -> Option<&ParamData> {
+        self.slots.get(name).map(|&slot| &self.params[slot])
+    }
+
+    /// Parameters by name.
+    pub(crate) fn params_by_name(&self) -> impl Iterator<Item = &ParamData> {
+        self.slots.values().map(|&slot| &self.params[slot])
+    }
+
+    fn slot(&mut self, key: ParamKey, def: &Arc<ParamDef>) -> usize {
+        if let Some(&slot) = self.slots.get(def.name.as_str()) {
+            return slot;
+        }
+        let slot = self.params.len();
+        let name: Arc<str> = Arc::from(def.name.as_str());
+        self.slots.insert(Arc::clone(&name), slot);
+        self.params.push(ParamData {
+            name,
+            first: Arc::clone(def),
+            first_key: key,
+            values: Column::new(f64::NAN),
+            keys: Column::new(USUAL),
+        });
+        slot
+    }
+
+    fn dominates(&self, directions: &[Direction], a: usize, b: usize) -> bool {
+        let mut better = false;
+        for (column, direction) in self.values.iter().zip(directions) {
+            let (a, b) = (*column.get(a), *column.get(b));
+            if direction.is_better(b, a) {
+                return false;
+            }
+            better |= direction.is_better(a, b);
+        }
+        better
+    }
+}
+
+impl ParamData {
+    pub(crate) fn value(&self, number: usize) -> Option<f64> {
+        Some(*self.values.get(number)).filter(|value| !value.is_nan())
+    }
+
+    pub(crate) fn key(&self, number: usize) -> ParamKey {
+        match *self.keys.get(number) {
+            USUAL => self.first_key,
+            key => ParamKey(key),
+        }
+    }
+
+    /// True if no trial ever used another distribution than the first.
+    pub(crate) fn is_uniform_in_chunk(&self, chunk: usize) -> bool {
+        self.keys.chunk(chunk).is_empty()
+    }
+}
+
+impl Index {
+    fn new() -> Index {
+        Index {
+            counts: [0; 5],
+            running: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            best: Vec::new(),
+            front: Vec::new(),
+            joint_complete: JointSpace::default(),
+            joint_pruned_too: JointSpace::default(),
+            complete_at: StepMap::new(),
+            first_at: StepMap::new(),
+        }
+    }
+
+    fn enter(&mut self, number: usize, state: TrialState) {
+        self.counts[state as usize] += 1;
+        match state {
+            TrialState::Running => _ = self.running.insert(number as u32),
+            TrialState::Waiting => _ = self.waiting.insert(number as u32),
+            _ => {}
+        }
+    }
+
+    fn leave(&mut self, number: usize, state: TrialState) {
+        self.counts[state as usize] -= 1;
+        match state {
+            TrialState::Running => _ = self.running.remove(&(number as u32)),
+            TrialState::Waiting => _ = self.waiting.remove(&(number as u32)),
+            _ => {}
+        }
+    }
+}
+
+impl JointSpace {
+    /// Keeps what the newly finished trial shares with the ones before it.
+    fn narrow(&mut self, trials: &Trials, number: usize) {
+        let has = |slot: usize| trials.params[slot].value(number).is_some();
+        match &mut self.shared {
+            Some(shared) => shared.retain(|&(slot, key)| has(slot) && trials.params[slot].key(number) == key),
+            None => {
+                let all = trials.slots.values().filter(|&&slot| has(slot));
+                self.shared = Some(all.map(|&slot| (slot, trials.params[slot].key(number))).collect());
+            }
+        }
+    }
+}
+
+/// True if the value can stand for a parameter with this distribution.
+pub(crate) fn is_value(distribution: &Distribution, value: f64) -> bool {
+    match distribution {
+        Distribution::Categorical(_) => distribution.contains(value),
+        Distribution::Float(_) | Distribution::Int(_) => !value.is_nan(),
+    }
+}
+
+/// What is wrong with a template, apart from its parameters.
+pub(crate) fn check_template(template: &TrialTemplate, objectives: usize) -> Result<(), Reason> {
+    let bad = |detail| Err(Reason::BadTemplate { detail });
+    check_values(template.state, &template.values, objectives)?;
+    if template.state.is_finished() != template.end.is_some() {
+        return bad("a trial has an end time exactly if it is finished");
+    }
+    if template.reports.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
+        return bad("reports must come by rising step");
+    }
+    if template.reports.last().is_some_and(|&(step, _)| step == u64::MAX) {
+        return bad("a step is too large");
+    }
+    if template.constraints.iter().any(|(_, value)| value.is_nan()) {
+        return Err(Reason::Nan);
+    }
+    Ok(())
+}
+
+/// A complete trial has a value for each objective; any other has as many or none.
+pub(crate) fn check_values(state: TrialState, values: &[f64], objectives: usize) -> Result<(), Reason> {
+    let may_be_none = state != TrialState::Complete;
+    if values.len() != objectives && !(may_be_none && values.is_empty()) {
+        return Err(Reason::ValueCount { expected: objectives, found: values.len() });
+    }
+    if values.iter().any(|value| value.is_nan()) { Err(Reason::Nan) } else { Ok(()) }
+}

@@ -1,0 +1,397 @@
+//! What everybody reads: an immutable look at one study at one position of the log. Cheap to take and to keep,
+//! and no method can fail.
+
+use std::sync::Arc;
+
+use trialog_ops::{
+    Direction, Distribution, Json, ParamDef, ParamKey, ParamValue, StudyConfig, StudyId, Timestamp, TrialId,
+    TrialNumber, TrialState,
+};
+
+use crate::column::Column;
+use crate::rank::RankList;
+use crate::state::ParamTable;
+use crate::study::{ParamData, Study};
+
+/// One study as it was after a number of records. A clone is another handle on the same look.
+#[derive(Clone, Debug)]
+pub struct StudyView {
+    id: StudyId,
+    study: Arc<Study>,
+    params: Arc<ParamTable>,
+    position: u64,
+}
+
+/// Which finished trials a joint search space is taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Complete trials only.
+    Complete,
+    /// Complete and pruned trials.
+    CompleteAndPruned,
+}
+
+impl StudyView {
+    pub(crate) fn new(id: StudyId, study: Arc<Study>, params: Arc<ParamTable>, position: u64) -> StudyView {
+        StudyView { id, study, params, position }
+    }
+
+    /// The study's id in its log.
+    #[must_use]
+    pub fn id(&self) -> StudyId {
+        self.id
+    }
+
+    /// How many of the log's records this look has seen.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The study's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.study.name
+    }
+
+    /// One direction per objective.
+    #[must_use]
+    pub fn directions(&self) -> &[Direction] {
+        &self.study.directions
+    }
+
+    /// Names of the objectives, if they were given.
+    #[must_use]
+    pub fn metric_names(&self) -> Option<&[String]> {
+        self.study.metric_names.as_deref()
+    }
+
+    /// The study's sampler, pruner and seed, if the log has them.
+    #[must_use]
+    pub fn config(&self) -> Option<&StudyConfig> {
+        self.study.config.as_deref()
+    }
+
+    /// A user attribute.
+    #[must_use]
+    pub fn user_attr(&self, key: &str) -> Option<&Json> {
+        self.study.user_attrs.get(key)
+    }
+
+    /// The user attributes by key.
+    pub fn user_attrs(&self) -> impl Iterator<Item = (&str, &Json)> {
+        self.study.user_attrs.iter().map(|(key, value)| (&**key, value))
+    }
+
+    /// The system attributes by key.
+    pub fn system_attrs(&self) -> impl Iterator<Item = (&str, &Json)> {
+        self.study.system_attrs.iter().map(|(key, value)| (&**key, value))
+    }
+
+    /// How many trials there are, in any state.
+    #[must_use]
+    pub fn trial_count(&self) -> usize {
+        self.study.trials.len
+    }
+
+    /// How many trials are in this state.
+    #[must_use]
+    pub fn count(&self, state: TrialState) -> usize {
+        self.study.index.counts[state as usize]
+    }
+
+    /// The trial with this number.
+    #[must_use]
+    pub fn trial(&self, number: TrialNumber) -> Option<TrialView<'_>> {
+        (number.index() < self.study.trials.len).then_some(TrialView { view: self, number: number.index() })
+    }
+
+    /// All trials by number.
+    pub fn trials(&self) -> impl DoubleEndedIterator<Item = TrialView<'_>> + ExactSizeIterator {
+        (0..self.study.trials.len).map(|number| TrialView { view: self, number })
+    }
+
+    /// The running trials by number.
+    pub fn running(&self) -> impl Iterator<Item = TrialView<'_>> {
+        self.numbered(self.study.index.running.iter())
+    }
+
+    /// The waiting trials by number, which is the order in which they were enqueued.
+    pub fn waiting(&self) -> impl Iterator<Item = TrialView<'_>> {
+        self.numbered(self.study.index.waiting.iter())
+    }
+
+    /// The best feasible complete trials of a single-objective study, best first and earlier ones first among
+    /// equals; at most [`BEST_KEPT`](crate::BEST_KEPT) of them. Empty where there are several objectives.
+    pub fn best(&self) -> impl Iterator<Item = TrialView<'_>> {
+        self.numbered(self.study.index.best.iter().map(|(_, number)| number))
+    }
+
+    /// The feasible complete trials that no other dominates, by number. With one objective, the best ones.
+    pub fn pareto_front(&self) -> impl Iterator<Item = TrialView<'_>> {
+        let best = &self.study.index.best;
+        let ties = best.iter().filter(|(loss, _)| *loss == best[0].0).map(|(_, number)| number);
+        self.numbered(ties.chain(&self.study.index.front))
+    }
+
+    fn numbered<'a>(&'a self, numbers: impl Iterator<Item = &'a u32>) -> impl Iterator<Item = TrialView<'a>> {
+        numbers.map(|&number| TrialView { view: self, number: number as usize })
+    }
+
+    /// The column of a parameter that some trial has or had.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<ParamColumn<'_>> {
+        self.study.trials.param(name).map(|data| ParamColumn { data, params: &self.params })
+    }
+
+    /// The columns of all parameters, by name.
+    pub fn params(&self) -> impl Iterator<Item = ParamColumn<'_>> {
+        self.study.trials.params_by_name().map(|data| ParamColumn { data, params: &self.params })
+    }
+
+    /// The values of one objective by trial number, NaN where a trial has none.
+    #[must_use]
+    pub fn values(&self, objective: usize) -> Option<&Column<f64>> {
+        self.study.trials.values.get(objective)
+    }
+
+    /// The parameters that all these finished trials have with equal distributions, by name. Empty while there
+    /// is no such trial.
+    pub fn joint_space(&self, over: Over) -> impl Iterator<Item = (&str, &Distribution)> {
+        let space = match over {
+            Over::Complete => &self.study.index.joint_complete,
+            Over::CompleteAndPruned => &self.study.index.joint_pruned_too,
+        };
+        let shared = space.shared.as_deref().unwrap_or(&[]);
+        shared.iter().filter_map(|&(_, key)| {
+            let def = self.params.get(key)?;
+            Some((def.name.as_str(), &def.distribution))
+        })
+    }
+
+    /// The values that complete trials reported at exactly this step.
+    #[must_use]
+    pub fn complete_at(&self, step: u64) -> Option<&RankList> {
+        self.study.index.complete_at.get(step).filter(|list| !list.is_empty())
+    }
+
+    /// The trials of any state that reached a rung: for each, its first report at or after the step. Reports of
+    /// NaN do not count.
+    #[must_use]
+    pub fn rung(&self, step: u64) -> Rung<'_> {
+        let lists = self.study.index.first_at.from(step).flatten();
+        Rung { lists: lists.filter(|(from, _)| *from <= step).map(|(_, list)| list).collect() }
+    }
+}
+
+/// The values with which trials reached a rung.
+#[derive(Clone, Debug)]
+pub struct Rung<'a> {
+    lists: Vec<&'a RankList>,
+}
+
+impl Rung<'_> {
+    /// How many trials reached it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lists.iter().map(|list| list.len()).sum()
+    }
+
+    /// True if none did.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many reached it with a value strictly better than this one.
+    #[must_use]
+    pub fn count_better(&self, value: f64, direction: Direction) -> usize {
+        let count = |list: &&RankList| match direction {
+            Direction::Minimize => list.count_less(value),
+            Direction::Maximize => list.count_greater(value),
+        };
+        self.lists.iter().map(count).sum()
+    }
+}
+
+/// One parameter of a study, by trial number.
+#[derive(Clone, Copy, Debug)]
+pub struct ParamColumn<'a> {
+    data: &'a ParamData,
+    params: &'a ParamTable,
+}
+
+impl<'a> ParamColumn<'a> {
+    /// The parameter's name.
+    #[must_use]
+    pub fn name(self) -> &'a str {
+        &self.data.name
+    }
+
+    /// The distribution of its first use, which all later ones are compatible with.
+    #[must_use]
+    pub fn first_distribution(self) -> &'a Distribution {
+        &self.data.first.distribution
+    }
+
+    /// A trial's value in internal form, if it has the parameter.
+    #[must_use]
+    pub fn value(self, number: TrialNumber) -> Option<f64> {
+        self.data.value(number.index())
+    }
+
+    /// The distribution that a trial drew it from, if the trial has the parameter.
+    #[must_use]
+    pub fn distribution(self, number: TrialNumber) -> Option<&'a Distribution> {
+        self.value(number)?;
+        self.def(number.index()).map(|def| &def.distribution)
+    }
+
+    fn def(self, number: usize) -> Option<&'a ParamDef> {
+        self.params.get(self.data.key(number)).map(AsRef::as_ref)
+    }
+
+    /// All values in internal form by trial number, NaN where a trial does not have the parameter.
+    #[must_use]
+    pub fn values(self) -> &'a Column<f64> {
+        &self.data.values
+    }
+
+    /// True if every trial of the chunk drew the parameter from [`ParamColumn::first_distribution`].
+    #[must_use]
+    pub fn is_uniform_in_chunk(self, chunk: usize) -> bool {
+        self.data.is_uniform_in_chunk(chunk)
+    }
+}
+
+/// One trial of a view.
+#[derive(Clone, Copy, Debug)]
+pub struct TrialView<'a> {
+    view: &'a StudyView,
+    number: usize,
+}
+
+impl<'a> TrialView<'a> {
+    fn trials(self) -> &'a crate::study::Trials {
+        &self.view.study.trials
+    }
+
+    /// Its number in the study.
+    #[must_use]
+    pub fn number(self) -> TrialNumber {
+        TrialNumber(self.number as u32)
+    }
+
+    /// Its id in the log.
+    #[must_use]
+    pub fn id(self) -> TrialId {
+        self.trials().id(self.number)
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn state(self) -> TrialState {
+        self.trials().state(self.number)
+    }
+
+    /// When it began, if it did.
+    #[must_use]
+    pub fn start(self) -> Option<Timestamp> {
+        self.trials().start(self.number)
+    }
+
+    /// When it ended, if it did.
+    #[must_use]
+    pub fn end(self) -> Option<Timestamp> {
+        self.trials().end(self.number)
+    }
+
+    /// The value of one objective, if the trial has values.
+    #[must_use]
+    pub fn value(self, objective: usize) -> Option<f64> {
+        let value = *self.trials().values.get(objective)?.get(self.number);
+        Some(value).filter(|value| !value.is_nan())
+    }
+
+    /// The values of all objectives; none if the trial has none.
+    pub fn values(self) -> impl Iterator<Item = f64> + 'a {
+        (0..self.trials().values.len()).filter_map(move |objective| self.value(objective))
+    }
+
+    /// A parameter in internal form.
+    #[must_use]
+    pub fn param(self, name: &str) -> Option<f64> {
+        self.trials().param(name)?.value(self.number)
+    }
+
+    /// A parameter as people see it.
+    #[must_use]
+    pub fn param_value(self, name: &str) -> Option<ParamValue> {
+        let column = self.view.param(name)?;
+        let value = column.value(self.number())?;
+        column.distribution(self.number()).map(|distribution| distribution.to_external(value))
+    }
+
+    /// Its parameters by name: name, distribution and value in internal form.
+    pub fn params(self) -> impl Iterator<Item = (&'a str, &'a Distribution, f64)> {
+        self.view.params().filter_map(move |column| {
+            let value = column.value(self.number())?;
+            Some((column.name(), column.distribution(self.number())?, value))
+        })
+    }
+
+    /// The key of a parameter that the trial has.
+    #[must_use]
+    pub fn param_key(self, name: &str) -> Option<ParamKey> {
+        let data = self.trials().param(name)?;
+        data.value(self.number).map(|_| data.key(self.number))
+    }
+
+    /// Its intermediate values by rising step.
+    #[must_use]
+    pub fn reports(self) -> &'a [(u64, f64)] {
+        self.trials().reports(self.number)
+    }
+
+    /// A user attribute.
+    #[must_use]
+    pub fn user_attr(self, key: &str) -> Option<&'a Json> {
+        self.trials().extras(self.number)?.user_attrs.get(key)
+    }
+
+    /// Its user attributes by key.
+    pub fn user_attrs(self) -> impl Iterator<Item = (&'a str, &'a Json)> {
+        let extras = self.trials().extras(self.number);
+        extras.into_iter().flat_map(|extras| extras.user_attrs.iter().map(|(key, value)| (&**key, value)))
+    }
+
+    /// A system attribute.
+    #[must_use]
+    pub fn system_attr(self, key: &str) -> Option<&'a Json> {
+        self.trials().extras(self.number)?.system_attrs.get(key)
+    }
+
+    /// Its system attributes by key.
+    pub fn system_attrs(self) -> impl Iterator<Item = (&'a str, &'a Json)> {
+        let extras = self.trials().extras(self.number);
+        extras.into_iter().flat_map(|extras| extras.system_attrs.iter().map(|(key, value)| (&**key, value)))
+    }
+
+    /// Its constraints by name; each is met when it is at most 0.
+    pub fn constraints(self) -> impl Iterator<Item = (&'a str, f64)> {
+        let extras = self.trials().extras(self.number);
+        extras.into_iter().flat_map(|extras| extras.constraints.iter().map(|(name, value)| (&**name, *value)))
+    }
+
+    /// True if all its constraints are met; a trial without constraints is feasible.
+    #[must_use]
+    pub fn is_feasible(self) -> bool {
+        self.trials().is_feasible(self.number)
+    }
+
+    /// The sum of the violated constraints; 0 for a feasible trial.
+    #[must_use]
+    pub fn violation(self) -> f64 {
+        self.constraints().map(|(_, value)| value.max(0.0)).sum()
+    }
+}
