@@ -24,9 +24,9 @@ pub enum Error {
     NewerFormat {
         /// Path or URL.
         location: String,
-        /// The format version found.
-        version: u32,
-        /// The newest one known here.
+        /// What is not known here, such as `format version 2`.
+        found: String,
+        /// The newest format version known here.
         supported: u32,
     },
     /// Another process holds the lock and did not let go in time.
@@ -100,6 +100,52 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The same error once more, for each of several callers that one failure struck: an [`io::Error`] cannot be
+    /// cloned, but its kind, code and words can.
+    #[must_use]
+    pub fn duplicate(&self) -> Error {
+        match self {
+            Error::NotFound { location } => Error::NotFound { location: location.clone() },
+            Error::NotALog { location, found } => {
+                Error::NotALog { location: location.clone(), found: found.clone() }
+            }
+            Error::NewerFormat { location, found, supported } => {
+                Error::NewerFormat { location: location.clone(), found: found.clone(), supported: *supported }
+            }
+            Error::Locked { location, waited, holder } => {
+                Error::Locked { location: location.clone(), waited: *waited, holder: holder.clone() }
+            }
+            Error::Corrupt { location, offset, seq, detail } => {
+                Error::Corrupt { location: location.clone(), offset: *offset, seq: *seq, detail: detail.clone() }
+            }
+            Error::Regressed { location, seen, found } => {
+                Error::Regressed { location: location.clone(), seen: *seen, found: *found }
+            }
+            Error::OutOfSpace { location, source } => {
+                Error::OutOfSpace { location: location.clone(), source: duplicate_io(source) }
+            }
+            Error::Poisoned { location, cause } => {
+                Error::Poisoned { location: location.clone(), cause: cause.clone() }
+            }
+            Error::ReadOnly { location } => Error::ReadOnly { location: location.clone() },
+            Error::TooLarge { bytes } => Error::TooLarge { bytes: *bytes },
+            Error::Unsupported { location, detail } => {
+                Error::Unsupported { location: location.clone(), detail: detail.clone() }
+            }
+            Error::Io { location, action, source } => {
+                Error::Io { location: location.clone(), action, source: duplicate_io(source) }
+            }
+        }
+    }
+}
+
+fn duplicate_io(error: &io::Error) -> io::Error {
+    error
+        .raw_os_error()
+        .map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -107,10 +153,9 @@ impl fmt::Display for Error {
             Error::NotALog { location, found } => {
                 write!(f, "{location} is not a Trialog log: {found}; choose another path, nothing was changed")
             }
-            Error::NewerFormat { location, version, supported } => write!(
+            Error::NewerFormat { location, found, supported } => write!(
                 f,
-                "{location} is in format version {version}, and this program knows versions up to {supported}: \
-                 use a newer Trialog"
+                "{location} has {found}, and this program knows format versions up to {supported}: use a newer Trialog"
             ),
             Error::Locked { location, waited, holder } => {
                 write!(f, "{location} stayed locked for {:.1} s", waited.as_secs_f64())?;

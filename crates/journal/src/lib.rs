@@ -4,8 +4,12 @@
 //! never sees an op, and a read here never writes.
 
 mod error;
+pub mod frame;
+pub mod header;
+mod memory;
 
 pub use error::Error;
+pub use memory::MemoryJournal;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -47,6 +51,9 @@ pub type Visitor<'a> = dyn FnMut(Seq, &[u8]) -> ControlFlow<()> + 'a;
 pub trait Journal: Send + Sync {
     /// Appends records, in order and next to one another, and returns the position of the first.
     ///
+    /// Without records it writes nothing and returns the log's end; with [`Durability::Power`] it still makes
+    /// all that precedes that end durable.
+    ///
     /// When this returns `Ok`, every reader that looks afterwards sees the records, and they are as durable as
     /// was asked for. When it returns an error they may be there or not: read, and decide again. No other
     /// outcome exists: a record is there whole or not at all.
@@ -59,6 +66,12 @@ pub trait Journal: Send + Sync {
     /// Hands every whole record from `from` on to `visit`, in order, and returns the position after the last
     /// one that was handed over. What is not wholly there yet is left for the next call.
     ///
+    /// What this handle already knows (its own appends and all before them, its earlier reads) comes first, and
+    /// the medium is asked for more only when `visit` has taken all of that: whoever wants no more than its own
+    /// record breaks there, and pays for no look at the medium.
+    ///
+    /// `visit` must not call the journal that is being read: it may run under the journal's lock.
+    ///
     /// # Errors
     /// [`Error::Corrupt`] at the first record that does not verify though later ones do (all before it have
     /// been handed over), [`Error::Regressed`] if the log ends before `from`, or what else the medium says.
@@ -66,4 +79,23 @@ pub trait Journal: Send + Sync {
 
     /// The path or URL, for messages.
     fn location(&self) -> &str;
+}
+
+/// A row of a layout table: where a field stands and what it holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its first byte.
+    pub offset: usize,
+    /// How many bytes it has.
+    pub bytes: usize,
+    /// What the format's description calls it.
+    pub name: &'static str,
+    /// What it holds.
+    pub meaning: &'static str,
+}
+
+impl Field {
+    const fn new(offset: usize, end: usize, name: &'static str, meaning: &'static str) -> Field {
+        Field { offset, bytes: end - offset, name, meaning }
+    }
 }
