@@ -1,0 +1,257 @@
+//! The bodies of the ops: one private struct per shape, whose field order is the format, and the conversions
+//! by hand between them and [`Op`], so that the vocabulary stays free to change.
+
+use bincode::de::BorrowDecode;
+use bincode::enc::{Encode, Encoder};
+use bincode::error::{DecodeError, EncodeError};
+use trialog_ops::{
+    Direction, FinalState, Json, Op, Param, ParamKey, StudyConfig, StudyId, TrialId, TrialState, TrialTemplate,
+};
+
+use crate::table::code;
+use crate::wire::{BytesDecoder, Many, One, Time};
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct CreateStudy<'a> {
+    name: &'a str,
+    directions: Many<'a, Direction>,
+    config: Option<One<'a, StudyConfig>>,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct SetMetricNames<'a> {
+    study: u32,
+    names: Many<'a, String>,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct SetStudyConfig<'a> {
+    study: u32,
+    config: One<'a, StudyConfig>,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct StudyAttr<'a> {
+    study: u32,
+    key: &'a str,
+    value: One<'a, Json>,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct CreateTrial {
+    study: u32,
+    start: Time,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct AddTrial<'a> {
+    study: u32,
+    state: One<'a, TrialState>,
+    values: Many<'a, f64>,
+    start: Option<Time>,
+    end: Option<Time>,
+    params: Many<'a, Param>,
+    reports: Many<'a, (u64, f64)>,
+    user_attrs: Many<'a, (String, Json)>,
+    system_attrs: Many<'a, (String, Json)>,
+    constraints: Many<'a, (String, f64)>,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct ClaimTrial {
+    trial: u64,
+    start: Time,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct SetParams<'a> {
+    trial: u64,
+    params: Many<'a, Param>,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct RetractParams<'a> {
+    trial: u64,
+    params: Many<'a, ParamKey>,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct Report {
+    trial: u64,
+    step: u64,
+    value: f64,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct FinishTrial<'a> {
+    trial: u64,
+    state: One<'a, FinalState>,
+    values: Many<'a, f64>,
+    end: Time,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct TrialAttr<'a> {
+    trial: u64,
+    key: &'a str,
+    value: One<'a, Json>,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct SetConstraint<'a> {
+    trial: u64,
+    name: &'a str,
+    value: One<'a, f64>,
+}
+
+/// Writes an op's body. Allocates nothing beyond the output.
+pub(crate) fn encode<E: Encoder>(op: &Op, e: &mut E) -> Result<(), EncodeError> {
+    match op {
+        Op::CreateStudy { name, directions, config } => {
+            CreateStudy { name, directions: Many::of(directions), config: config.as_deref().map(One::of) }.encode(e)
+        }
+        Op::DeleteStudy { study } => study.0.encode(e),
+        Op::SetStudyUserAttr { study, key, value } | Op::SetStudySystemAttr { study, key, value } => {
+            StudyAttr { study: study.0, key, value: One::of(value) }.encode(e)
+        }
+        Op::SetMetricNames { study, names } => SetMetricNames { study: study.0, names: Many::of(names) }.encode(e),
+        Op::SetStudyConfig { study, config } => {
+            SetStudyConfig { study: study.0, config: One::of(&**config) }.encode(e)
+        }
+        Op::CreateTrial { study, start } => CreateTrial { study: study.0, start: (*start).into() }.encode(e),
+        Op::AddTrial { study, template } => AddTrial {
+            study: study.0,
+            state: One::of(&template.state),
+            values: Many::of(&template.values),
+            start: template.start.map(Time::from),
+            end: template.end.map(Time::from),
+            params: Many::of(&template.params),
+            reports: Many::of(&template.reports),
+            user_attrs: Many::of(&template.user_attrs),
+            system_attrs: Many::of(&template.system_attrs),
+            constraints: Many::of(&template.constraints),
+        }
+        .encode(e),
+        Op::ClaimTrial { trial, start } => ClaimTrial { trial: trial.0, start: (*start).into() }.encode(e),
+        Op::RequeueTrial { trial } => trial.0.encode(e),
+        Op::SetParams { trial, params } => SetParams { trial: trial.0, params: Many::of(params) }.encode(e),
+        Op::RetractParams { trial, params } => RetractParams { trial: trial.0, params: Many::of(params) }.encode(e),
+        Op::Report { trial, step, value } => Report { trial: trial.0, step: *step, value: *value }.encode(e),
+        Op::FinishTrial { trial, state, values, end } => {
+            let (state, values) = (One::of(state), Many::of(values));
+            FinishTrial { trial: trial.0, state, values, end: (*end).into() }.encode(e)
+        }
+        Op::SetTrialUserAttr { trial, key, value } | Op::SetTrialSystemAttr { trial, key, value } => {
+            TrialAttr { trial: trial.0, key, value: One::of(value) }.encode(e)
+        }
+        Op::SetConstraint { trial, name, value } => {
+            SetConstraint { trial: trial.0, name, value: One::of(value) }.encode(e)
+        }
+        Op::Skipped { .. } => Ok(()),
+    }
+}
+
+/// Reads the body of the op with this code; `None` if there is no such op.
+pub(crate) fn decode(code: u8, d: &mut BytesDecoder<'_>) -> Result<Option<Op>, DecodeError> {
+    Ok(Some(match code {
+        code::CREATE_STUDY => {
+            let body = CreateStudy::borrow_decode(d)?;
+            Op::CreateStudy {
+                name: body.name.to_owned(),
+                directions: body.directions.into_inner(),
+                config: body.config.map(|config| Box::new(config.into_inner())),
+            }
+        }
+        code::DELETE_STUDY => Op::DeleteStudy { study: StudyId(u32::borrow_decode(d)?) },
+        code::SET_STUDY_USER_ATTR => {
+            let (study, key, value) = study_attr(d)?;
+            Op::SetStudyUserAttr { study, key, value }
+        }
+        code::SET_STUDY_SYSTEM_ATTR => {
+            let (study, key, value) = study_attr(d)?;
+            Op::SetStudySystemAttr { study, key, value }
+        }
+        code::SET_METRIC_NAMES => {
+            let body = SetMetricNames::borrow_decode(d)?;
+            Op::SetMetricNames { study: StudyId(body.study), names: body.names.into_inner() }
+        }
+        code::SET_STUDY_CONFIG => {
+            let body = SetStudyConfig::borrow_decode(d)?;
+            Op::SetStudyConfig { study: StudyId(body.study), config: Box::new(body.config.into_inner()) }
+        }
+        code::CREATE_TRIAL => {
+            let body = CreateTrial::borrow_decode(d)?;
+            Op::CreateTrial { study: StudyId(body.study), start: body.start.into() }
+        }
+        code::ADD_TRIAL => add_trial(d)?,
+        code::CLAIM_TRIAL => {
+            let body = ClaimTrial::borrow_decode(d)?;
+            Op::ClaimTrial { trial: TrialId(body.trial), start: body.start.into() }
+        }
+        code::REQUEUE_TRIAL => Op::RequeueTrial { trial: TrialId(u64::borrow_decode(d)?) },
+        code::SET_PARAMS => {
+            let body = SetParams::borrow_decode(d)?;
+            Op::SetParams { trial: TrialId(body.trial), params: body.params.into_inner() }
+        }
+        code::RETRACT_PARAMS => {
+            let body = RetractParams::borrow_decode(d)?;
+            Op::RetractParams { trial: TrialId(body.trial), params: body.params.into_inner() }
+        }
+        code::REPORT => {
+            let body = Report::borrow_decode(d)?;
+            Op::Report { trial: TrialId(body.trial), step: body.step, value: body.value }
+        }
+        code::FINISH_TRIAL => {
+            let body = FinishTrial::borrow_decode(d)?;
+            Op::FinishTrial {
+                trial: TrialId(body.trial),
+                state: body.state.into_inner(),
+                values: body.values.into_inner(),
+                end: body.end.into(),
+            }
+        }
+        code::SET_TRIAL_USER_ATTR => {
+            let (trial, key, value) = trial_attr(d)?;
+            Op::SetTrialUserAttr { trial, key, value }
+        }
+        code::SET_TRIAL_SYSTEM_ATTR => {
+            let (trial, key, value) = trial_attr(d)?;
+            Op::SetTrialSystemAttr { trial, key, value }
+        }
+        code::SET_CONSTRAINT => {
+            let body = SetConstraint::borrow_decode(d)?;
+            Op::SetConstraint {
+                trial: TrialId(body.trial),
+                name: body.name.to_owned(),
+                value: body.value.into_inner(),
+            }
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn study_attr(d: &mut BytesDecoder<'_>) -> Result<(StudyId, String, Json), DecodeError> {
+    let body = StudyAttr::borrow_decode(d)?;
+    Ok((StudyId(body.study), body.key.to_owned(), body.value.into_inner()))
+}
+
+fn trial_attr(d: &mut BytesDecoder<'_>) -> Result<(TrialId, String, Json), DecodeError> {
+    let body = TrialAttr::borrow_decode(d)?;
+    Ok((TrialId(body.trial), body.key.to_owned(), body.value.into_inner()))
+}
+
+fn add_trial(d: &mut BytesDecoder<'_>) -> Result<Op, DecodeError> {
+    let body = AddTrial::borrow_decode(d)?;
+    let template = TrialTemplate {
+        state: body.state.into_inner(),
+        values: body.values.into_inner(),
+        start: body.start.map(Into::into),
+        end: body.end.map(Into::into),
+        params: body.params.into_inner(),
+        reports: body.reports.into_inner(),
+        user_attrs: body.user_attrs.into_inner(),
+        system_attrs: body.system_attrs.into_inner(),
+        constraints: body.constraints.into_inner(),
+    };
+    Ok(Op::AddTrial { study: StudyId(body.study), template: Box::new(template) })
+}

@@ -1,0 +1,112 @@
+//! The op table: every code with its name and fields, and what a reader does with a code that is not in it.
+
+use trialog_ops::Op;
+
+/// Codes from here on may be skipped by readers that do not know them; below, such readers must stop.
+pub const SKIPPABLE: u8 = 0x80;
+
+pub(crate) mod code {
+    pub(crate) const CREATE_STUDY: u8 = 0x01;
+    pub(crate) const DELETE_STUDY: u8 = 0x02;
+    pub(crate) const SET_STUDY_USER_ATTR: u8 = 0x03;
+    pub(crate) const SET_STUDY_SYSTEM_ATTR: u8 = 0x04;
+    pub(crate) const SET_METRIC_NAMES: u8 = 0x05;
+    pub(crate) const SET_STUDY_CONFIG: u8 = 0x06;
+    pub(crate) const CREATE_TRIAL: u8 = 0x07;
+    pub(crate) const ADD_TRIAL: u8 = 0x08;
+    pub(crate) const CLAIM_TRIAL: u8 = 0x09;
+    pub(crate) const REQUEUE_TRIAL: u8 = 0x0a;
+    pub(crate) const SET_PARAMS: u8 = 0x0b;
+    pub(crate) const RETRACT_PARAMS: u8 = 0x0c;
+    pub(crate) const REPORT: u8 = 0x0d;
+    pub(crate) const FINISH_TRIAL: u8 = 0x0e;
+    pub(crate) const SET_TRIAL_USER_ATTR: u8 = 0x0f;
+    pub(crate) const SET_TRIAL_SYSTEM_ATTR: u8 = 0x10;
+    pub(crate) const SET_CONSTRAINT: u8 = 0x11;
+}
+
+/// One op of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpSpec {
+    /// Its code. Given once and never used for anything else.
+    pub code: u8,
+    /// Its name.
+    pub name: &'static str,
+    /// Its fields in the order of the bytes, `name: type`, with the types of `docs/format-records.md`.
+    pub fields: &'static [&'static str],
+}
+
+impl OpSpec {
+    /// True if a reader that does not know the op skips it; false if it must stop.
+    #[must_use]
+    pub fn is_skippable(&self) -> bool {
+        self.code >= SKIPPABLE
+    }
+}
+
+/// Every op that has a code, by rising code. 0 is no op, so that a run of zeros is none.
+pub const OPS: &[OpSpec] = &[
+    op(code::CREATE_STUDY, "create_study", &["name: str", "directions: [direction]", "config: config?"]),
+    op(code::DELETE_STUDY, "delete_study", &["study: u32"]),
+    op(code::SET_STUDY_USER_ATTR, "set_study_user_attr", &["study: u32", "key: str", "value: json"]),
+    op(code::SET_STUDY_SYSTEM_ATTR, "set_study_system_attr", &["study: u32", "key: str", "value: json"]),
+    op(code::SET_METRIC_NAMES, "set_metric_names", &["study: u32", "names: [str]"]),
+    op(code::SET_STUDY_CONFIG, "set_study_config", &["study: u32", "config: config"]),
+    op(code::CREATE_TRIAL, "create_trial", &["study: u32", "start: time"]),
+    op(
+        code::ADD_TRIAL,
+        "add_trial",
+        &[
+            "study: u32",
+            "state: trial_state",
+            "values: [number]",
+            "start: time?",
+            "end: time?",
+            "params: [param]",
+            "reports: [(u64, f64)]",
+            "user_attrs: [(str, json)]",
+            "system_attrs: [(str, json)]",
+            "constraints: [(str, number)]",
+        ],
+    ),
+    op(code::CLAIM_TRIAL, "claim_trial", &["trial: u64", "start: time"]),
+    op(code::REQUEUE_TRIAL, "requeue_trial", &["trial: u64"]),
+    op(code::SET_PARAMS, "set_params", &["trial: u64", "params: [param]"]),
+    op(code::RETRACT_PARAMS, "retract_params", &["trial: u64", "params: [u32]"]),
+    op(code::REPORT, "report", &["trial: u64", "step: u64", "value: f64"]),
+    op(code::FINISH_TRIAL, "finish_trial", &["trial: u64", "state: final_state", "values: [number]", "end: time"]),
+    op(code::SET_TRIAL_USER_ATTR, "set_trial_user_attr", &["trial: u64", "key: str", "value: json"]),
+    op(code::SET_TRIAL_SYSTEM_ATTR, "set_trial_system_attr", &["trial: u64", "key: str", "value: json"]),
+    op(code::SET_CONSTRAINT, "set_constraint", &["trial: u64", "name: str", "value: number"]),
+];
+
+const fn op(code: u8, name: &'static str, fields: &'static [&'static str]) -> OpSpec {
+    OpSpec { code, name, fields }
+}
+
+/// The code that an op is written with.
+#[must_use]
+pub fn code_of(op: &Op) -> u8 {
+    match op {
+        Op::CreateStudy { .. } => code::CREATE_STUDY,
+        Op::DeleteStudy { .. } => code::DELETE_STUDY,
+        Op::SetStudyUserAttr { .. } => code::SET_STUDY_USER_ATTR,
+        Op::SetStudySystemAttr { .. } => code::SET_STUDY_SYSTEM_ATTR,
+        Op::SetMetricNames { .. } => code::SET_METRIC_NAMES,
+        Op::SetStudyConfig { .. } => code::SET_STUDY_CONFIG,
+        Op::CreateTrial { .. } => code::CREATE_TRIAL,
+        Op::AddTrial { .. } => code::ADD_TRIAL,
+        Op::ClaimTrial { .. } => code::CLAIM_TRIAL,
+        Op::RequeueTrial { .. } => code::REQUEUE_TRIAL,
+        Op::SetParams { .. } => code::SET_PARAMS,
+        Op::RetractParams { .. } => code::RETRACT_PARAMS,
+        Op::Report { .. } => code::REPORT,
+        Op::FinishTrial { .. } => code::FINISH_TRIAL,
+        Op::SetTrialUserAttr { .. } => code::SET_TRIAL_USER_ATTR,
+        Op::SetTrialSystemAttr { .. } => code::SET_TRIAL_SYSTEM_ATTR,
+        Op::SetConstraint { .. } => code::SET_CONSTRAINT,
+        // An empty body under a code of the lower half would be read as that op, cut short.
+        Op::Skipped { code } => code | SKIPPABLE,
+    }
+}
