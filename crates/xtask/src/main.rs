@@ -1,3 +1,167 @@
-//! Trialog's chores.
+//! Trialog's chores, run as `cargo xtask <command>`. This file knows the commands and their switches; each command
+//! lives in a module of its own and says in one line how it ended.
 
-fn main() {}
+mod ci;
+mod compare;
+mod needs;
+mod shell;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use shell::Outcome;
+
+/// One command: its name, its switches, what it is for, and what it runs.
+struct Command {
+    name: &'static str,
+    switches: &'static [Switch],
+    help: &'static str,
+    run: fn(&Given) -> Outcome,
+}
+
+/// A switch of a command; `value` names what follows it, if anything does.
+struct Switch {
+    name: &'static str,
+    value: Option<&'static str>,
+    help: &'static str,
+}
+
+/// The switches that were given, in order, with their values.
+struct Given(Vec<(&'static str, String)>);
+
+impl Given {
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(given, _)| *given == name)
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
+    }
+}
+
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "ci",
+        switches: &[],
+        help: "everything that must hold before a change is kept: format, tidy, clippy, docs, test",
+        run: |_| ci::run(),
+    },
+    Command {
+        name: "test",
+        switches: &[],
+        help: "install what the tests need, then run every test, doc test and smoke test",
+        run: |_| test::run(),
+    },
+    Command {
+        name: "tidy",
+        switches: &[],
+        help: "the house rules: arrows between crates, licences, file headers and lengths, links",
+        run: |_| tidy::run(),
+    },
+    Command {
+        name: "compare",
+        switches: &[
+            Switch { name: "--json", value: Some("PATH"), help: "write the figures there as well, as JSON" },
+            Switch {
+                name: "--quick",
+                value: None,
+                help: "tiny sizes, one repetition: shows that it works, no more",
+            },
+            Switch { name: "--only", value: Some("NAME"), help: "one measurement" },
+        ],
+        help: "the same work through Trialog, Optuna and Rustuna, side by side",
+        run: |given| compare::run(given.has("--quick"), given.value("--only"), given.value("--json")),
+    },
+];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match words.split_first() {
+        None => Err(usage()),
+        Some((word, _)) if matches!(word.as_str(), "help" | "--help" | "-h") => {
+            println!("{}", usage());
+            Ok(())
+        }
+        Some((word, rest)) => command(word).and_then(|command| (command.run)(&parse(command, rest)?)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("xtask: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command(name: &str) -> Outcome<&'static Command> {
+    COMMANDS
+        .iter()
+        .find(|command| command.name == name)
+        .ok_or_else(|| format!("no command {name:?}\n\n{}", usage()))
+}
+
+fn parse(command: &Command, words: &[String]) -> Outcome<Given> {
+    let mut given = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let known = command.switches.iter().find(|switch| switch.name == word);
+        let switch = known.ok_or_else(|| format!("`{}` has no switch {word:?}\n\n{}", command.name, usage()))?;
+        let value = match switch.value {
+            None => String::new(),
+            Some(what) => words.next().cloned().ok_or_else(|| format!("{word} wants a {what} after it"))?,
+        };
+        given.push((switch.name, value));
+    }
+    Ok(Given(given))
+}
+
+fn usage() -> String {
+    let mut text = String::from("usage: cargo xtask <command> [switches]\n");
+    for command in COMMANDS {
+        text += &format!("\n  {:<8} {}", command.name, command.help);
+        for switch in command.switches {
+            let shown = [Some(switch.name), switch.value].into_iter().flatten().collect::<Vec<_>>().join(" ");
+            text += &format!("\n           {shown:<12} {}", switch.help);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(String::from).collect()
+    }
+
+    #[test]
+    fn command_names_are_unique_and_explained() {
+        for (index, one) in COMMANDS.iter().enumerate() {
+            assert!(!one.help.is_empty(), "{} has no help", one.name);
+            assert!(
+                COMMANDS.iter().skip(index + 1).all(|other| other.name != one.name),
+                "{} is there twice",
+                one.name
+            );
+        }
+    }
+
+    #[test]
+    fn switches_are_read_by_the_table() {
+        let compare = command("compare").unwrap();
+        let given = parse(compare, &words("--quick --json out.json")).unwrap();
+        assert!(given.has("--quick"));
+        assert_eq!(given.value("--json"), Some("out.json"));
+        assert!(!given.has("--only"));
+    }
+
+    #[test]
+    fn what_the_table_does_not_know_is_an_error() {
+        let compare = command("compare").unwrap();
+        assert!(parse(compare, &words("--fast")).is_err());
+        assert!(parse(compare, &words("--json")).is_err());
+        assert!(command("compile").is_err());
+    }
+}

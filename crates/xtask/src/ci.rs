@@ -1,0 +1,26 @@
+//! Everything that must hold before a change is kept. Whatever automation runs this adds no logic of its own.
+
+use crate::shell::{self, Outcome, Steps};
+use crate::{test, tidy};
+
+/// Format, tidy, clippy, docs, and all tests.
+pub(crate) fn run() -> Outcome {
+    let root = shell::root()?;
+    let cargo = |arguments: &[&str]| shell::run(shell::cargo(&root).args(arguments));
+    let mut steps = Steps::new();
+    steps.run("format", || cargo(&["fmt", "--all", "--check"]));
+    steps.run("tidy", tidy::run);
+    steps.run("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    steps.run("docs", || {
+        let mut doc = shell::cargo(&root);
+        shell::run(doc.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--no-deps", "--workspace"]))
+    });
+    // Licences and sources are tidy's; cargo-deny adds duplicates and bans where somebody has it.
+    if shell::capture(shell::cargo(&root).args(["deny", "--version"])).is_ok() {
+        steps.run("deny", || cargo(&["deny", "check", "licenses", "bans", "sources"]));
+    } else {
+        println!("\n(cargo-deny is not installed: licences and sources were checked by tidy)");
+    }
+    test::add_to(&mut steps, &root);
+    steps.finish("ci")
+}

@@ -1,0 +1,75 @@
+//! All tests: the workspace's own with its doc tests, the examples, and a smoke test of the comparison.
+
+use std::path::Path;
+
+use crate::compare;
+use crate::shell::{self, Outcome, Steps};
+
+/// What is run once just to see it end well: the words after `cargo run`.
+const SMOKE: &[&[&str]] = &[];
+
+/// Set-up and tests, as a command of its own.
+pub(crate) fn run() -> Outcome {
+    let root = shell::root()?;
+    let mut steps = Steps::new();
+    add_to(&mut steps, &root);
+    steps.finish("test")
+}
+
+/// Set-up and tests, as steps of a longer run.
+pub(crate) fn add_to(steps: &mut Steps, root: &Path) {
+    steps.run("smoke test of the comparison", || compare::smoke(root));
+    let mut counts = Counts::default();
+    steps.run("cargo test", || {
+        let mut test = shell::cargo(root);
+        shell::tee(test.args(["test", "--workspace", "--no-fail-fast"]), |line| counts.add(line))?;
+        if counts.passed == 0 { Err("not one test ran".to_string()) } else { Ok(()) }
+    });
+    for words in SMOKE {
+        steps.run(&words.join(" "), || shell::run(shell::cargo(root).arg("run").args(*words)));
+    }
+    steps.sum_up(&format!("tests: {} passed, {} failed, {} ignored", counts.passed, counts.failed, counts.ignored));
+}
+
+/// The sums over all test binaries.
+#[derive(Default)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    ignored: usize,
+}
+
+impl Counts {
+    /// Takes in one line of what `cargo test` prints; most lines are not about sums.
+    fn add(&mut self, line: &str) {
+        let Some(sums) = line.strip_prefix("test result: ") else { return };
+        let words: Vec<&str> = sums.split([' ', ';']).collect();
+        for pair in words.windows(2) {
+            let Ok(count) = pair[0].parse::<usize>() else { continue };
+            match pair[1] {
+                "passed" => self.passed += count,
+                "failed" => self.failed += count,
+                "ignored" => self.ignored += count,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_add_up_over_binaries() {
+        let mut counts = Counts::default();
+        for line in [
+            "running 3 tests",
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 7 filtered out; finished in 1.20s",
+        ] {
+            counts.add(line);
+        }
+        assert_eq!((counts.passed, counts.failed, counts.ignored), (13, 2, 1));
+    }
+}
