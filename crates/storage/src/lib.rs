@@ -1,1 +1,196 @@
-//! Where Trialog's log and state meet: append and replay, views, verdicts.
+//! The stairwell, where log and state meet: ops go down as records and come back as verdicts, and views are
+//! lent. This crate names no medium and holds no policy; it is the one that other tools link.
+
+mod error;
+mod session;
+
+pub use error::Error;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use session::{Session, Sessions};
+use trialog_codec::{decode_record, encode_record};
+use trialog_journal::{Durability, Journal, Seq};
+use trialog_ops::{Op, Param, ParamRef, Record, SessionId, SessionKey, SessionRef, StudyId};
+use trialog_replay::{Digest, State, StudyView, Verdict};
+
+/// A journal and the state that its records amount to. All methods may be called from any thread.
+pub struct Storage {
+    journal: Box<dyn Journal>,
+    replica: Mutex<Replica>,
+    sessions: Mutex<Sessions>,
+}
+
+/// What this process knows of the log.
+struct Replica {
+    state: State,
+    /// Sessions of this process, whose verdicts somebody waits for; as many as threads that commit at once.
+    own: Vec<SessionId>,
+    /// Verdicts of this process's records that another of its threads replayed, by position.
+    inbox: BTreeMap<u64, Vec<Verdict>>,
+    scratch: Vec<Verdict>,
+}
+
+impl Storage {
+    /// Takes a journal and replays it.
+    ///
+    /// # Errors
+    /// What the journal says, and [`Error::NewerFormat`] or [`Error::BadRecord`] if a record cannot be decoded.
+    pub fn new(journal: Box<dyn Journal>) -> Result<Storage, Error> {
+        let replica = Replica { state: State::new(), own: Vec::new(), inbox: BTreeMap::new(), scratch: Vec::new() };
+        let storage = Storage { journal, replica: Mutex::new(replica), sessions: Mutex::new(Sessions::default()) };
+        storage.refresh()?;
+        Ok(storage)
+    }
+
+    /// Path or URL of the journal, for messages.
+    #[must_use]
+    pub fn location(&self) -> &str {
+        self.journal.location()
+    }
+
+    /// Applies what others have appended since the last look.
+    ///
+    /// # Errors
+    /// As [`Storage::new`]; everything before the trouble has been applied.
+    pub fn refresh(&self) -> Result<(), Error> {
+        self.replica().catch_up(&*self.journal, None)
+    }
+
+    /// Appends the ops as one record, replays the log up to it, and returns each op's verdict.
+    ///
+    /// Parameters that the log knows are written by key, whatever form they come in. When this returns an error
+    /// the record may be in the log or not; [`Storage::refresh`] tells.
+    ///
+    /// # Errors
+    /// What the journal says, and as [`Storage::new`] for records of others that lie before this one.
+    pub fn commit(&self, mut ops: Vec<Op>, durability: Durability) -> Result<Vec<Verdict>, Error> {
+        let mut session = lock(&self.sessions).take()?;
+        session.counter += 1;
+        let known = self.replica().prepare(&session, &mut ops);
+        let record = Record {
+            session: known.map_or(SessionRef::Id(session.id), SessionRef::Key),
+            counter: session.counter,
+            ops,
+        };
+        session.buffer.clear();
+        encode_record(&record, &mut session.buffer);
+        let appended = self.journal.append(&[&session.buffer], durability);
+        let mut replica = self.replica();
+        let seq = appended.inspect_err(|_| {
+            // A session whose append failed is given up: nobody may know whether its counter was used.
+            replica.own.retain(|id| *id != session.id);
+        })?;
+        let mut mine = replica.inbox.remove(&seq.0);
+        if mine.is_none() {
+            replica.catch_up(&*self.journal, Some((seq, &mut mine)))?;
+        }
+        drop(replica);
+        lock(&self.sessions).put_back(session);
+        mine.ok_or_else(|| Error::Vanished { location: self.location().to_owned(), seq: seq.0 })
+    }
+
+    /// A look at a living study as this process knows it.
+    #[must_use]
+    pub fn view(&self, study: StudyId) -> Option<StudyView> {
+        self.replica().state.view(study)
+    }
+
+    /// Looks at the whole state. Other threads wait meanwhile, so be brief.
+    pub fn with_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.replica().state)
+    }
+
+    /// The digest of everything this process knows of the log.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.with_state(State::digest)
+    }
+
+    fn replica(&self) -> MutexGuard<'_, Replica> {
+        lock(&self.replica)
+    }
+}
+
+impl Replica {
+    /// Enters the session among this process's own, puts keys for the parameters that the log knows, and
+    /// returns the session's key if the log knows that.
+    fn prepare(&mut self, session: &Session, ops: &mut [Op]) -> Option<SessionKey> {
+        if !self.own.contains(&session.id) {
+            self.own.push(session.id);
+        }
+        for op in ops {
+            let params = match op {
+                Op::SetParams { params, .. } => params,
+                Op::AddTrial { template, .. } => &mut template.params,
+                _ => continue,
+            };
+            for Param { param, .. } in params {
+                if let ParamRef::Def(def) = param
+                    && let Some(key) = self.state.param_key(def)
+                {
+                    *param = ParamRef::Key(key);
+                }
+            }
+        }
+        self.state.session_key(&session.id)
+    }
+
+    /// Reads and applies what the journal has and this replica has not; the verdicts of the record at `wanted`
+    /// go there.
+    fn catch_up(
+        &mut self,
+        journal: &dyn Journal,
+        mut wanted: Option<(Seq, &mut Option<Vec<Verdict>>)>,
+    ) -> Result<(), Error> {
+        let mut failure = None;
+        let from = Seq(self.state.records());
+        journal.read(from, &mut |seq, bytes| {
+            assert_eq!(seq.0, self.state.records(), "the journal and the state count the same records");
+            match decode_record(bytes) {
+                Ok(record) => {
+                    self.apply(seq, &record, &mut wanted);
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    failure = Some((seq, error));
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        match failure {
+            None => Ok(()),
+            Some((seq, source)) if source.is_newer_format() => {
+                Err(Error::NewerFormat { location: journal.location().to_owned(), seq: seq.0, source })
+            }
+            Some((seq, source)) => {
+                Err(Error::BadRecord { location: journal.location().to_owned(), seq: seq.0, source })
+            }
+        }
+    }
+
+    fn apply(&mut self, seq: Seq, record: &Record, wanted: &mut Option<(Seq, &mut Option<Vec<Verdict>>)>) {
+        self.scratch.clear();
+        self.state.apply(record, &mut self.scratch);
+        match wanted {
+            Some((position, mine)) if *position == seq => **mine = Some(std::mem::take(&mut self.scratch)),
+            _ => {
+                let id = match record.session {
+                    SessionRef::Key(key) => self.state.session_id(key),
+                    SessionRef::Id(id) => Some(id),
+                };
+                if id.is_some_and(|id| self.own.contains(&id)) {
+                    self.inbox.insert(seq.0, std::mem::take(&mut self.scratch));
+                }
+            }
+        }
+    }
+}
+
+/// A lock that a panicking thread left behind guards nothing half-done: nothing panics while it is held, short
+/// of a broken invariant, and that is found again at once.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,79 @@
+//! What can go wrong between a log and its state.
+
+use std::fmt;
+
+use trialog_codec::DecodeError;
+
+/// Why the log could not be written, read or understood.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The journal's own trouble.
+    Journal(trialog_journal::Error),
+    /// A record holds an op of a newer version that may not be passed over.
+    NewerFormat {
+        /// Path or URL.
+        location: String,
+        /// The record.
+        seq: u64,
+        /// What is new about it.
+        source: DecodeError,
+    },
+    /// A record arrived whole and does not make sense.
+    BadRecord {
+        /// Path or URL.
+        location: String,
+        /// The record.
+        seq: u64,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+    /// A record that was appended cannot be read back.
+    Vanished {
+        /// Path or URL.
+        location: String,
+        /// The record.
+        seq: u64,
+    },
+    /// The operating system gave no random bytes for a session id.
+    NoEntropy {
+        /// What it said.
+        detail: String,
+    },
+}
+
+impl From<trialog_journal::Error> for Error {
+    fn from(error: trialog_journal::Error) -> Error {
+        Error::Journal(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Journal(error) => error.fmt(f),
+            Error::NewerFormat { location, seq, source } => write!(f, "record {seq} of {location}: {source}"),
+            Error::BadRecord { location, seq, source } => write!(
+                f,
+                "record {seq} of {location} is intact but makes no sense ({source}); it was written by another \
+                 program or a faulty one, and nothing was changed"
+            ),
+            Error::Vanished { location, seq } => write!(
+                f,
+                "record {seq} of {location} was appended and cannot be read back; open the log again to see what \
+                 is there"
+            ),
+            Error::NoEntropy { detail } => write!(f, "no random bytes for a session id: {detail}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Journal(error) => error.source(),
+            Error::NewerFormat { source, .. } | Error::BadRecord { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
