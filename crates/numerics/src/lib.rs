@@ -1,1 +1,21 @@
-//! Densities, quantiles, kernels, hypervolume, non-dominated sorting and counter-based generators.
+//! Densities, quantiles, hypervolume, non-dominated sorting and counter-based generators.
+//!
+//! Plain functions of plain numbers: nothing here has ever heard of a trial. Transcendental functions come from
+//! `libm` or are written out, so that every platform computes the same bits.
+
+mod elementary;
+mod hypervolume;
+mod normal;
+mod pareto;
+mod points;
+mod stream;
+
+pub use elementary::{exp, exp_in_place, ln, ln_in_place, log_sum_exp};
+pub use hypervolume::{hypervolume, select_by_hypervolume};
+pub use normal::{
+    HALF_LN_TAU, log_gauss_mass, log_gauss_mass_around, log_ndtr, ndtr, ndtri, ndtri_exp, trunc_normal_log_pdf,
+    trunc_normal_quantile,
+};
+pub use pareto::{dominates, non_dominated_ranks, pareto_front};
+pub use points::Points;
+pub use stream::{Stream, hash_bytes};
