@@ -42,6 +42,11 @@ impl Row {
         })
     }
 
+    /// Adds what a reader of the row should know.
+    pub(super) fn remark(&mut self, remark: &str) {
+        self.note = Some(self.note.take().map_or(remark.to_string(), |note| format!("{note}; {remark}")));
+    }
+
     fn to_json(&self) -> Value {
         let mut row = json!({
             "name": self.name, "unit": self.unit, "ours": self.ours,
