@@ -1,5 +1,7 @@
 //! The numbers against other people's programs, and against each other.
 
+#![expect(clippy::unwrap_used, reason = "a golden file that does not parse is a failed test")]
+
 mod elementary;
 mod multi_objective;
 mod normal;
