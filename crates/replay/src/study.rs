@@ -64,7 +64,7 @@ pub(crate) struct ParamData {
     pub(crate) name: Arc<str>,
     /// The first distribution it was used with, which later ones must be compatible with.
     pub(crate) first: Arc<ParamDef>,
-    first_key: ParamKey,
+    pub(crate) first_key: ParamKey,
     /// NaN where a trial does not have it.
     pub(crate) values: Column<f64>,
     keys: Column<u32>,

@@ -158,15 +158,17 @@ impl StudyView {
     /// The parameters that all these finished trials have with equal distributions, by name. Empty while there
     /// is no such trial.
     pub fn joint_space(&self, over: Over) -> impl Iterator<Item = (&str, &Distribution)> {
+        self.joint_params(over).map(|(_, def)| (def.name.as_str(), &def.distribution))
+    }
+
+    /// The parameters of [`StudyView::joint_space`] with their keys.
+    pub fn joint_params(&self, over: Over) -> impl Iterator<Item = (ParamKey, &Arc<ParamDef>)> {
         let space = match over {
             Over::Complete => &self.study.index.joint_complete,
             Over::CompleteAndPruned => &self.study.index.joint_pruned_too,
         };
         let shared = space.shared.as_deref().unwrap_or(&[]);
-        shared.iter().filter_map(|&(_, key)| {
-            let def = self.params.get(key)?;
-            Some((def.name.as_str(), &def.distribution))
-        })
+        shared.iter().filter_map(|&(_, key)| Some((key, self.params.get(key)?)))
     }
 
     /// The values that complete trials reported at exactly this step.
@@ -232,6 +234,12 @@ impl<'a> ParamColumn<'a> {
     #[must_use]
     pub fn first_distribution(self) -> &'a Distribution {
         &self.data.first.distribution
+    }
+
+    /// The key and definition of its first use.
+    #[must_use]
+    pub fn first(self) -> (ParamKey, &'a Arc<ParamDef>) {
+        (self.data.first_key, &self.data.first)
     }
 
     /// A trial's value in internal form, if it has the parameter.
