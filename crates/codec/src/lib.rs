@@ -10,13 +10,13 @@ mod table;
 mod wire;
 
 use bincode::Encode;
-use bincode::de::{BorrowDecode, Decoder};
+use bincode::de::Decoder;
 use trialog_ops::{Op, Record, SessionId, SessionKey, SessionRef};
 
 pub use error::DecodeError;
 pub use table::{OPS, OpSpec, SKIPPABLE, code_of};
 
-use wire::{RESERVE_MAX, WRITES, decoder, encoder, keyed};
+use wire::{BytesDecoder, RESERVE_MAX, WRITES, decoder, encoder, field, keyed, varint};
 
 /// The version of the record format that this crate writes, and the newest that it reads.
 pub const FORMAT_VERSION: u16 = 1;
@@ -54,26 +54,25 @@ pub fn decode_record(bytes: &[u8]) -> Result<Record, DecodeError> {
     if bytes.len() > RECORD_BYTES_MAX {
         return Err(DecodeError::Limit { offset: RECORD_BYTES_MAX });
     }
-    let mut d = decoder(bytes, 0);
-    let (session, counter, count) = head(&mut d).map_err(|cause| d.reader().explain(cause))?;
-    let mut at = d.reader().at();
-    if count > ((bytes.len() - at) / OP_BYTES_MIN) as u64 {
+    let mut d = decoder(bytes);
+    let session = session(&mut d)?;
+    let counter = varint(&mut d)?;
+    let count = varint(&mut d)?;
+    if count > (d.reader().rest() / OP_BYTES_MIN) as u64 {
         return Err(DecodeError::Truncated { offset: bytes.len() });
     }
     let mut ops = Vec::with_capacity(count.min(RESERVE_MAX) as usize);
     for _ in 0..count {
-        let (op, end) = op_at(bytes, at)?;
-        ops.push(op);
-        at = end;
+        read_op(&mut d, bytes, &mut ops)?;
     }
-    if at < bytes.len() {
-        return Err(DecodeError::Trailing { offset: at });
+    match d.reader().rest() {
+        0 => Ok(Record { session, counter, ops }),
+        _ => Err(DecodeError::Trailing { offset: d.reader().at() }),
     }
-    Ok(Record { session, counter, ops })
 }
 
-/// Appends one op to `out` as it stands in a record: code, length, body.
-pub fn encode_op(op: &Op, out: &mut Vec<u8>) {
+/// Appends one op as it stands in a record: code, length, body.
+fn encode_op(op: &Op, out: &mut Vec<u8>) {
     out.push(code_of(op));
     let length_at = out.len();
     // Nearly every body is shorter than 251 bytes, and its length then takes this one byte.
@@ -90,45 +89,46 @@ pub fn encode_op(op: &Op, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads one op as [`encode_op`] writes it, all of `bytes`.
-///
-/// # Errors
-/// See [`DecodeError`].
-pub fn decode_op(bytes: &[u8]) -> Result<Op, DecodeError> {
-    if bytes.len() > RECORD_BYTES_MAX {
-        return Err(DecodeError::Limit { offset: RECORD_BYTES_MAX });
-    }
-    match op_at(bytes, 0)? {
-        (op, end) if end == bytes.len() => Ok(op),
-        (_, end) => Err(DecodeError::Trailing { offset: end }),
+#[inline(always)]
+fn session(d: &mut BytesDecoder<'_>) -> Result<SessionRef, DecodeError> {
+    match varint(d)? {
+        0 => Ok(SessionRef::Id(SessionId(field(d)?))),
+        number => match keyed::key(number) {
+            Ok(key) => Ok(SessionRef::Key(SessionKey(key))),
+            Err(cause) => Err(d.reader().explain(cause)),
+        },
     }
 }
 
-fn head<'a>(d: &mut wire::BytesDecoder<'a>) -> Result<(SessionRef, u64, u64), bincode::error::DecodeError> {
-    let session = match u64::borrow_decode(d)? {
-        0 => SessionRef::Id(SessionId(<[u8; 16]>::borrow_decode(d)?)),
-        number => SessionRef::Key(SessionKey(keyed::key(number)?)),
-    };
-    Ok((session, u64::borrow_decode(d)?, u64::borrow_decode(d)?))
-}
-
-/// The op that begins at `at`, and where it ends.
-fn op_at(bytes: &[u8], at: usize) -> Result<(Op, usize), DecodeError> {
-    let mut d = decoder(bytes, at);
-    let (code, length) = <(u8, u64)>::borrow_decode(&mut d).map_err(|cause| d.reader().explain(cause))?;
-    let begin = d.reader().at();
-    if length > (bytes.len() - begin) as u64 {
+/// Reads the op that begins where the decoder stands in `bytes`. It goes straight to its place: passing an op
+/// from hand to hand costs more than reading it.
+fn read_op<'a>(d: &mut BytesDecoder<'a>, bytes: &'a [u8], ops: &mut Vec<Op>) -> Result<(), DecodeError> {
+    let offset = d.reader().at();
+    let Some([code]) = d.reader().array() else { return Err(DecodeError::Truncated { offset }) };
+    let length = varint(d)?;
+    if length > d.reader().rest() as u64 {
         return Err(DecodeError::Truncated { offset: bytes.len() });
     }
-    let end = begin + length as usize;
+    let end = d.reader().at() + length as usize;
     if code >= SKIPPABLE {
-        return Ok((Op::Skipped { code }, end));
+        d.reader().go_to(end);
+        ops.push(Op::Skipped { code });
+        return Ok(());
     }
-    let mut d = decoder(&bytes[..end], begin);
-    match body::decode(code, &mut d) {
-        Ok(None) => Err(DecodeError::UnknownOp { code, offset: at }),
-        Ok(Some(_)) if d.reader().at() < end => Err(DecodeError::UnknownFields { code, offset: d.reader().at() }),
-        Ok(Some(op)) => Ok((op, end)),
-        Err(cause) => Err(d.reader().explain(cause)),
+    // A field cannot reach beyond its own body.
+    d.reader().end_at(&bytes[..end]);
+    let begin = d.reader().at();
+    if body::decode_plain(code, d.reader(), ops).is_none() {
+        d.reader().go_to(begin);
+        match body::decode(code, d) {
+            Ok(Some(op)) => ops.push(op),
+            Ok(None) => return Err(DecodeError::UnknownOp { code, offset }),
+            Err(cause) => return Err(d.reader().explain(cause)),
+        }
     }
+    if d.reader().rest() > 0 {
+        return Err(DecodeError::UnknownFields { code, offset: d.reader().at() });
+    }
+    d.reader().end_at(bytes);
+    Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::de::read::{BorrowReader, Reader};
-use bincode::de::{BorrowDecode, BorrowDecoder, DecoderImpl};
+use bincode::de::{BorrowDecode, BorrowDecoder, Decoder, DecoderImpl};
 use bincode::enc::write::Writer;
 use bincode::enc::{Encode, Encoder, EncoderImpl};
 use bincode::error::{DecodeError, EncodeError};
@@ -36,8 +36,8 @@ pub(crate) fn encoder(out: &mut Vec<u8>) -> EncoderImpl<Out<'_>, Standard> {
     EncoderImpl::new(Out(out), STANDARD)
 }
 
-pub(crate) fn decoder(bytes: &[u8], at: usize) -> BytesDecoder<'_> {
-    DecoderImpl::new(Bytes { bytes, at, field_at: at }, STANDARD, ())
+pub(crate) fn decoder(bytes: &[u8]) -> BytesDecoder<'_> {
+    DecoderImpl::new(Bytes { bytes, at: 0, field_at: 0 }, STANDARD, ())
 }
 
 pub(crate) struct Out<'a>(&'a mut Vec<u8>);
@@ -57,9 +57,43 @@ pub(crate) struct Bytes<'a> {
     field_at: usize,
 }
 
-impl Bytes<'_> {
+impl<'a> Bytes<'a> {
     pub(crate) fn at(&self) -> usize {
         self.at
+    }
+
+    /// From here on, the bytes end there.
+    pub(crate) fn end_at(&mut self, bytes: &'a [u8]) {
+        self.bytes = bytes;
+    }
+
+    pub(crate) fn go_to(&mut self, at: usize) {
+        self.at = at;
+    }
+
+    pub(crate) fn rest(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    /// A varint of at most 32 bits, as nearly all are; `None` leaves the position alone.
+    #[inline]
+    pub(crate) fn short_varint(&mut self) -> Option<u64> {
+        let (value, width) = match self.bytes[self.at..] {
+            [byte @ 0..=250, ..] => (u64::from(byte), 1),
+            [251, a, b, ..] => (u16::from_le_bytes([a, b]).into(), 3),
+            [252, a, b, c, d, ..] => (u32::from_le_bytes([a, b, c, d]).into(), 5),
+            _ => return None,
+        };
+        self.consume(width);
+        Some(value)
+    }
+
+    /// The next bytes, if there are so many.
+    #[inline]
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let array = *self.bytes[self.at..].first_chunk()?;
+        self.consume(N);
+        Some(array)
     }
 
     /// What bincode complains of, in our words and with the offset.
@@ -115,6 +149,20 @@ impl<'a> BorrowReader<'a> for Bytes<'a> {
     }
 }
 
+/// A field of the payload outside the bodies: short varints here, all others by bincode.
+#[inline]
+pub(crate) fn varint(d: &mut BytesDecoder<'_>) -> Result<u64, crate::DecodeError> {
+    match d.reader().short_varint() {
+        Some(value) => Ok(value),
+        None => field(d),
+    }
+}
+
+/// A value that bincode reads, with our error.
+pub(crate) fn field<'a, T: BorrowDecode<'a, ()>>(d: &mut BytesDecoder<'a>) -> Result<T, crate::DecodeError> {
+    T::borrow_decode(d).map_err(|cause| d.reader().explain(cause))
+}
+
 /// Keys on the wire: 0 is free to mean "in full", and key `k` is written as `k + 1`.
 pub(crate) mod keyed {
     use bincode::error::DecodeError;
@@ -123,6 +171,7 @@ pub(crate) mod keyed {
         u64::from(key) + 1
     }
 
+    #[inline]
     pub(crate) fn key(number: u64) -> Result<u32, DecodeError> {
         u32::try_from(number.wrapping_sub(1)).map_err(|_| DecodeError::Other("a key beyond 2^32 - 1"))
     }
@@ -218,7 +267,8 @@ impl From<Time> for Timestamp {
     }
 }
 
-fn invalid(what: impl ToString) -> DecodeError {
+#[cold]
+fn invalid(what: &impl ToString) -> DecodeError {
     DecodeError::OtherString(what.to_string())
 }
 
@@ -260,7 +310,7 @@ impl Form for Json {
     }
 
     fn take<'de, D: BorrowDecoder<'de>>(d: &mut D) -> Result<Json, DecodeError> {
-        Json::parse(text(d)?).map_err(invalid)
+        Json::parse(text(d)?).map_err(|e| invalid(&e))
     }
 }
 
@@ -279,7 +329,7 @@ impl Form for Direction {
         match u8::borrow_decode(d)? {
             0 => Ok(Direction::Minimize),
             1 => Ok(Direction::Maximize),
-            number => Err(invalid(format!("{number} is no direction"))),
+            number => Err(invalid(&format!("{number} is no direction"))),
         }
     }
 }
@@ -293,8 +343,15 @@ impl Form for TrialState {
 
     fn take<'de, D: BorrowDecoder<'de>>(d: &mut D) -> Result<TrialState, DecodeError> {
         let number = u8::borrow_decode(d)?;
-        TrialState::from_number(number).ok_or_else(|| invalid(format!("{number} is no trial state")))
+        TrialState::from_number(number).ok_or_else(|| invalid(&format!("{number} is no trial state")))
     }
+}
+
+/// A final state by the number of the trial state that it is.
+pub(crate) fn final_state(number: u8) -> Option<FinalState> {
+    [FinalState::Complete, FinalState::Pruned, FinalState::Fail]
+        .into_iter()
+        .find(|state| TrialState::from(*state) as u8 == number)
 }
 
 impl Form for FinalState {
@@ -305,12 +362,8 @@ impl Form for FinalState {
     }
 
     fn take<'de, D: BorrowDecoder<'de>>(d: &mut D) -> Result<FinalState, DecodeError> {
-        match TrialState::take(d)? {
-            TrialState::Complete => Ok(FinalState::Complete),
-            TrialState::Pruned => Ok(FinalState::Pruned),
-            TrialState::Fail => Ok(FinalState::Fail),
-            state => Err(invalid(format!("{state} is no final state"))),
-        }
+        let number = u8::borrow_decode(d)?;
+        final_state(number).ok_or_else(|| invalid(&format!("{number} is no final state")))
     }
 }
 
@@ -378,9 +431,9 @@ impl Form for Distribution {
                 let choices = Many::<Choice>::borrow_decode(d)?.into_inner();
                 CategoricalDistribution::new(choices).map(Distribution::Categorical)
             }
-            number => return Err(invalid(format!("{number} is no kind of distribution"))),
+            number => return Err(invalid(&format!("{number} is no kind of distribution"))),
         }
-        .map_err(invalid)
+        .map_err(|e| invalid(&e))
     }
 }
 
@@ -404,7 +457,7 @@ impl Form for Choice {
             2 => Choice::Int(i64::borrow_decode(d)?),
             3 => Choice::Float(f64::borrow_decode(d)?),
             4 => Choice::Str(Arc::from(text(d)?)),
-            number => return Err(invalid(format!("{number} is no kind of choice"))),
+            number => return Err(invalid(&format!("{number} is no kind of choice"))),
         })
     }
 }

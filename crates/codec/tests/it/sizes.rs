@@ -1,6 +1,6 @@
 //! How many bytes things take, and how much memory hostile lengths get.
 
-use trialog_codec::{encode_op, encode_record};
+use trialog_codec::encode_record;
 use trialog_ops::{FinalState, Op, Record, TrialId};
 
 use crate::samples;
@@ -8,10 +8,15 @@ use crate::samples;
 /// What a frame of a file journal adds to a payload.
 const FRAME_BYTES: usize = 24;
 
-fn op_bytes(op: &Op) -> usize {
+fn record_bytes(ops: Vec<Op>) -> usize {
     let mut out = Vec::new();
-    encode_op(op, &mut out);
+    encode_record(&Record { session: samples::key(3), counter: 60_000, ops }, &mut out);
     out.len()
+}
+
+fn op_bytes(op: &Op) -> usize {
+    let head = record_bytes(vec![]);
+    record_bytes(vec![op.clone()]) - head
 }
 
 #[test]
@@ -21,14 +26,7 @@ fn a_finished_trial_of_five_floats_stays_under_200_bytes() {
     let params = (0..5).map(|key| samples::keyed(key, 0.123)).collect();
     let finish = Op::FinishTrial { trial, state: FinalState::Complete, values: vec![0.5], end: samples::NOON };
     let ops = [samples::create_trial(0), Op::SetParams { trial, params }, finish];
-    let payloads: usize = ops
-        .into_iter()
-        .map(|op| {
-            let mut out = Vec::new();
-            encode_record(&Record { session: samples::key(3), counter: 60_000, ops: vec![op] }, &mut out);
-            out.len()
-        })
-        .sum();
+    let payloads: usize = ops.into_iter().map(|op| record_bytes(vec![op])).sum();
     assert_eq!(payloads, 100);
     assert!(payloads + 3 * FRAME_BYTES < 200);
 }
