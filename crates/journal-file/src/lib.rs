@@ -1,1 +1,434 @@
 //! Trialog's journal on one file that many processes share.
+//!
+//! A writer locks the file, reads and verifies what others have appended, writes its frames at the verified end,
+//! and lets go. A reader needs no lock and no permission to write. `docs/format.md` owns the bytes.
+//!
+//! What a writer that dies leaves behind, step by step:
+//! 1. holding the lock: nothing; the system frees the lock with the descriptor.
+//! 2. having cut a torn tail: the same log, since nothing in that tail was ever a frame.
+//! 3. in the middle of its write: whole frames, which are records like any other though nobody was told so, and
+//!    then perhaps a torn one, which readers do not see and the next writer cuts.
+//! 4. before its sync: records that every process sees, and that a loss of power may take.
+
+mod group;
+mod known;
+mod lock;
+pub mod os;
+mod place;
+mod real;
+
+pub use real::RealOs;
+
+use group::{Group, Syncs};
+use known::{Known, Step};
+use os::{Access, Os, OsFile, PathKind};
+use place::Place;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+use trialog_journal::header::Header;
+use trialog_journal::{Durability, Error, Journal, RECORD_BYTES_MAX, Seq, Visitor, frame};
+
+/// How often a reader without the lock looks again at what seems damaged, before it says so, and for how long
+/// it waits before the first time; each further wait is twice as long.
+const LOOKS_AGAIN: u32 = 5;
+const LOOK_AGAIN_PAUSE: Duration = Duration::from_millis(1);
+
+/// How to open a log.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Never write: [`Journal::append`] answers [`Error::ReadOnly`]. Happens by itself where the file may
+    /// not be written. Default: `false`.
+    pub read_only: bool,
+    /// Make the log if there is none. Default: `true`.
+    pub create: bool,
+    /// How long an append waits for other processes before it answers [`Error::Locked`]. Default: 30 seconds.
+    pub lock_wait_max: Duration,
+    /// Whether other machines may have the file open. Default: [`Network::Auto`].
+    pub network: Network,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { read_only: false, create: true, lock_wait_max: Duration::from_secs(30), network: Network::Auto }
+    }
+}
+
+/// Whether other machines may have the file open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// As its file system says. One whose locks are known to stay on one machine is refused for writing.
+    #[default]
+    Auto,
+    /// Only this machine has it open: the lock is let go before the sync.
+    Local,
+    /// Others have it open too, and the locks are known to exclude them: every append is synced before the lock
+    /// is let go, whatever durability it asks for. A holder whose lease ran out learns it there, and from nothing else.
+    Network,
+}
+
+/// A handle on a log in a file. Share one between the threads of a process: they then share lock rounds and syncs.
+#[derive(Debug)]
+pub struct FileJournal {
+    os: Arc<dyn Os>,
+    path: PathBuf,
+    place: Place,
+    lock_wait_max: Duration,
+    writable: bool,
+    /// Whether each append is synced while the lock is held.
+    fenced: bool,
+    /// Device and inode of the file.
+    identity: (u64, u64),
+    /// The process that opened `file`: a forked child shares its lock owner and must open its own.
+    process: AtomicU32,
+    /// Whether the log was once read to its end, so that what is new is likely to be little.
+    caught_up: AtomicBool,
+    poison: OnceLock<String>,
+    opened: Mutex<Opened>,
+    group: Group,
+    syncs: Syncs,
+}
+
+#[derive(Debug)]
+struct Opened {
+    file: Arc<dyn OsFile>,
+    known: Known,
+}
+
+impl FileJournal {
+    /// Opens the log at `path`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotALog`], [`Error::NewerFormat`], [`Error::Corrupt`] if the file's header is
+    /// damaged, [`Error::Locked`] if the log has to be made and somebody keeps the lock, [`Error::Unsupported`]
+    /// where locks cannot be trusted, or what else the system says.
+    pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<FileJournal, Error> {
+        FileJournal::open_on(Arc::new(RealOs::default()), path, options)
+    }
+
+    /// Opens the log at `path` of the given operating system.
+    ///
+    /// # Errors
+    /// As [`FileJournal::open`].
+    pub fn open_on(os: Arc<dyn Os>, path: impl AsRef<Path>, options: &Options) -> Result<FileJournal, Error> {
+        let path = path.as_ref().to_path_buf();
+        let place = Place { location: path.display().to_string() };
+        let (file, writable) = open_file(&*os, &path, &place, options)?;
+        let stat = file.stat().map_err(place.io("look at"))?;
+        let file_system = file.file_system().map_err(place.io("look at"))?;
+        let fenced = match options.network {
+            Network::Auto => file_system.network,
+            Network::Local => false,
+            Network::Network => true,
+        };
+        if let Some(doubt) = &file_system.lock_doubt
+            && writable
+            && options.network == Network::Auto
+        {
+            return Err(place.unsupported(format!(
+                "its file system ({}) may not exclude other machines: {doubt}; if you know that it does, or that \
+                 there are none, say so with the option `network`",
+                file_system.name
+            )));
+        }
+        let process = AtomicU32::new(os.process_id());
+        let journal = FileJournal {
+            os,
+            path,
+            place,
+            lock_wait_max: options.lock_wait_max,
+            writable,
+            fenced,
+            identity: stat.identity,
+            process,
+            caught_up: AtomicBool::new(false),
+            poison: OnceLock::new(),
+            opened: Mutex::new(Opened { file, known: Known::new() }),
+            group: Group::default(),
+            syncs: Syncs::default(),
+        };
+        journal.begin()?;
+        Ok(journal)
+    }
+
+    /// What tells this log from all others; `None` while a handle for reading waits for somebody to begin it.
+    #[must_use]
+    pub fn log_id(&self) -> Option<[u8; 16]> {
+        self.opened().known.header().map(|header| header.log_id)
+    }
+
+    /// Whether this handle can append.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        !self.writable
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Opened> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self) -> Arc<dyn OsFile> {
+        Arc::clone(&self.opened().file)
+    }
+
+    fn lock<'a>(&self, file: &'a dyn OsFile) -> Result<lock::Held<'a>, Error> {
+        lock::acquire(&*self.os, file, self.lock_wait_max, &self.place)
+    }
+
+    /// Reads the header, and makes the file a log if it is empty or its creator died.
+    fn begin(&self) -> Result<(), Error> {
+        let file = self.file();
+        if self.opened().known.load_header(&*file, &self.place)? || !self.writable {
+            return Ok(());
+        }
+        let held = self.lock(&*file)?;
+        if !self.opened().known.load_header(&*file, &self.place)? {
+            self.write_header(&*file)?;
+            self.opened().known.load_header(&*file, &self.place)?;
+        }
+        held.release().map_err(self.place.io("unlock"))
+    }
+
+    /// The name is made durable before the header is there: whoever sees a header need not care about the name.
+    fn write_header(&self, file: &dyn OsFile) -> Result<(), Error> {
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        self.os.sync_dir(parent.unwrap_or(Path::new("."))).map_err(self.place.io("sync the folder of"))?;
+        let mut log_id = [0; 16];
+        self.os.random(&mut log_id).map_err(self.place.io("find a random id for"))?;
+        let created_us = self.os.wall_us();
+        let header = Header { flags: 0, log_id, first_seq: 0, created_us, chain_start: 0 };
+        write_full(file, 0, &header.encode()).map_err(self.place.io("write the header of"))?;
+        file.sync_data().map_err(self.place.io("sync"))
+    }
+
+    fn check_writable(&self) -> Result<(), Error> {
+        if !self.writable {
+            return Err(self.place.read_only());
+        }
+        self.check_poison()?;
+        let process = self.os.process_id();
+        if self.process.load(Ordering::Relaxed) == process { Ok(()) } else { self.reopen(process) }
+    }
+
+    fn check_poison(&self) -> Result<(), Error> {
+        self.poison.get().map_or(Ok(()), |cause| Err(self.place.poisoned(cause)))
+    }
+
+    /// For `map_err` after a write or sync: from now on this handle cannot know what the file holds.
+    fn poisoning(&self, action: &'static str) -> impl Fn(io::Error) -> Error + '_ {
+        move |source| {
+            let error = self.place.io(action)(source);
+            let _ = self.poison.set(error.to_string());
+            error
+        }
+    }
+
+    /// In a forked child: the descriptor's lock belongs to the parent as well, and would not exclude it.
+    fn reopen(&self, process: u32) -> Result<(), Error> {
+        let file = self.os.open(&self.path, Access::Write).map_err(self.place.io("open"))?;
+        let identity = file.stat().map_err(self.place.io("look at"))?.identity;
+        let mut opened = self.opened();
+        if identity != self.identity || !opened.known.still_there(&*file) {
+            return Err(self.place.regressed(opened.known.records(), 0));
+        }
+        opened.file = file;
+        // The parent's other threads do not exist here, so nobody would finish what they had begun.
+        self.group.reset();
+        self.syncs.reset();
+        self.process.store(process, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// One lock round: verifies what others wrote, writes `frames` behind it, and returns their first position.
+    /// The caller is the only thread of this handle in here.
+    fn commit(&self, frames: &mut [u8]) -> Result<u64, Error> {
+        self.check_poison()?;
+        let file = self.file();
+        let file = &*file;
+        if !self.caught_up.load(Ordering::Relaxed) {
+            self.catch_up_unlocked(file)?;
+        }
+        let held = self.lock(file)?;
+        let tip = {
+            let mut opened = self.opened();
+            self.catch_up_locked(&mut opened.known, file)?;
+            let tip = opened.known.tip();
+            frame::seal(frames, tip.link, opened.known.stable());
+            tip
+        };
+        if !frames.is_empty() {
+            write_full(file, tip.offset, frames).map_err(self.poisoning("write to"))?;
+        }
+        if self.fenced {
+            file.sync_data().map_err(self.poisoning("sync"))?;
+        }
+        let mut opened = self.opened();
+        opened.known.adopt(frames, tip.offset);
+        if self.fenced {
+            let records = opened.known.records();
+            opened.known.note_stable(records);
+        }
+        drop(opened);
+        held.release().map_err(self.poisoning("unlock"))?;
+        Ok(tip.link.seq)
+    }
+
+    /// A long log is read before the lock is taken, so that nobody waits for that.
+    fn catch_up_unlocked(&self, file: &dyn OsFile) -> Result<(), Error> {
+        while matches!(self.opened().known.advance(file, &self.place)?, Step::More) {}
+        self.caught_up.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn catch_up_locked(&self, known: &mut Known, file: &dyn OsFile) -> Result<(), Error> {
+        loop {
+            match known.advance(file, &self.place)? {
+                Step::More => {}
+                Step::End => return Ok(()),
+                Step::Suspect(error) => return Err(error),
+                // Only here, under the lock, can a torn tail not be a frame that is still being written. What it
+                // follows must be what was verified, or this would cut somebody else's records.
+                Step::Torn if known.still_there(file) => {
+                    file.truncate(known.tip().offset).map_err(self.poisoning("cut the torn tail of"))?;
+                }
+                Step::Torn => return Err(known.regressed(file, &self.place)),
+            }
+        }
+    }
+
+    /// Makes the first `records` records durable, or joins a thread that does.
+    fn sync_through(&self, records: u64) -> Result<(), Error> {
+        self.syncs.run(records, || {
+            self.check_poison()?;
+            let opened = self.opened();
+            let (file, written) = (Arc::clone(&opened.file), opened.known.records());
+            drop(opened);
+            file.sync_data().map_err(self.poisoning("sync"))?;
+            self.opened().known.note_stable(written);
+            Ok(written)
+        })
+    }
+
+    /// Reads records that are no longer in memory.
+    fn read_past(&self, next: &mut u64, visit: &mut Visitor<'_>) -> Result<Result<ControlFlow<()>, Error>, Error> {
+        let opened = self.opened();
+        let Some(past) = opened.known.past(*next) else {
+            return Ok(Ok(ControlFlow::Continue(())));
+        };
+        let file = Arc::clone(&opened.file);
+        drop(opened);
+        past.visit(&*file, &self.place, next, visit)
+    }
+}
+
+impl Journal for FileJournal {
+    fn append(&self, records: &[&[u8]], durability: Durability) -> Result<Seq, Error> {
+        if let Some(record) = records.iter().find(|record| record.len() > RECORD_BYTES_MAX) {
+            return Err(Error::TooLarge { bytes: record.len() });
+        }
+        self.check_writable()?;
+        let first = self.group.run(records, |frames| self.commit(frames))?;
+        if durability == Durability::Power && !self.fenced {
+            self.sync_through(first + records.len() as u64)?;
+        }
+        Ok(Seq(first))
+    }
+
+    fn read(&self, from: Seq, visit: &mut Visitor<'_>) -> Result<Seq, Error> {
+        let mut next = from.0;
+        let mut at_end = false;
+        let mut looks = 0;
+        loop {
+            let mut opened = self.opened();
+            let Opened { file, known } = &mut *opened;
+            let suspicion = if let Some((after, flow)) = known.visit_tail(next, visit) {
+                next = after;
+                if flow.is_break() {
+                    return Ok(Seq(next));
+                }
+                None
+            } else if next < known.records() {
+                drop(opened);
+                match self.read_past(&mut next, visit)? {
+                    Ok(ControlFlow::Continue(())) => None,
+                    Ok(ControlFlow::Break(())) => return Ok(Seq(next)),
+                    Err(damage) => Some(damage),
+                }
+            } else if at_end {
+                let found = known.records();
+                return if next > found { Err(self.place.regressed(next, found)) } else { Ok(Seq(next)) };
+            } else {
+                match known.advance(&**file, &self.place)? {
+                    Step::More => None,
+                    Step::End | Step::Torn => {
+                        at_end = true;
+                        self.caught_up.store(true, Ordering::Relaxed);
+                        None
+                    }
+                    Step::Suspect(error) => Some(error),
+                }
+            };
+            if let Some(error) = suspicion {
+                if looks == LOOKS_AGAIN {
+                    return Err(error);
+                }
+                self.os.sleep(LOOK_AGAIN_PAUSE * (1 << looks));
+                looks += 1;
+            }
+        }
+    }
+
+    fn location(&self) -> &str {
+        &self.place.location
+    }
+}
+
+/// Opens the file for writing if that is wanted and allowed, and says whether it did.
+fn open_file(os: &dyn Os, path: &Path, place: &Place, options: &Options) -> Result<(Arc<dyn OsFile>, bool), Error> {
+    let create = options.create && !options.read_only;
+    match os.path_kind(path).map_err(place.io("look at"))? {
+        PathKind::Directory => return Err(place.not_a_log("it is a directory")),
+        PathKind::Other => return Err(place.not_a_log("it is not a regular file")),
+        PathKind::Missing if !create => return Err(place.not_found()),
+        PathKind::Missing | PathKind::File => {}
+    }
+    if !options.read_only {
+        let access = if create { Access::Create } else { Access::Write };
+        match os.open(path, access) {
+            Ok(file) => return Ok((file, true)),
+            Err(error) if is_forbidden(&error) => {}
+            Err(error) => return Err(open_error(place, error)),
+        }
+    }
+    match os.open(path, Access::Read) {
+        Ok(file) => Ok((file, false)),
+        // The folder did not let us make the file.
+        Err(error) if create && error.kind() == io::ErrorKind::NotFound => Err(place.read_only()),
+        Err(error) => Err(open_error(place, error)),
+    }
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+fn open_error(place: &Place, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::NotFound { place.not_found() } else { place.io("open")(error) }
+}
+
+/// Writes all of `bytes`. A write that takes only a part says why at the next attempt.
+fn write_full(file: &dyn OsFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.write_at(offset + done as u64, &bytes[done..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => done += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

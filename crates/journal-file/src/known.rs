@@ -1,0 +1,430 @@
+//! What a handle knows of its log: how far it has verified it, where records lie, and the last stretch of bytes,
+//! so that a record just written or just seen is not read from the file again.
+
+use crate::os::OsFile;
+use crate::place::{Place, Reading};
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use trialog_journal::frame::{self, Ahead, Check, Frame, KIND_RECORD, KIND_SKIPPABLE_MIN, Link};
+use trialog_journal::header::{HEADER_BYTES, Header, HeaderCheck, check_header};
+use trialog_journal::{Error, Seq, Visitor};
+
+/// How much of the log's end stays in memory; for a moment it may be twice as much.
+const TAIL_BYTES_MAX: usize = 1 << 20;
+/// How much is read from the file at a time.
+const READ_BYTES: usize = 256 << 10;
+/// How much is handed over under one hold of the handle's lock.
+const VISIT_BYTES: u64 = 64 << 10;
+/// One record in so many has its offset kept for good.
+const INDEX_RECORDS: u64 = 4096;
+/// How much of a file is looked at to say what it is.
+const START_BYTES: usize = 512;
+
+/// The verified part of a log, and a copy of its end.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    header: Option<Header>,
+    tip: Tip,
+    /// How many records are known to be on stable storage.
+    stable: u64,
+    index: Vec<Mark>,
+    tail: Tail,
+    /// The place and the file's length at which a torn tail was found, so as not to search it again.
+    torn: Option<(u64, u64)>,
+}
+
+/// Where the verified part ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tip {
+    pub(crate) offset: u64,
+    pub(crate) link: Link,
+    /// Where the last frame begins; 0 while there is only a header.
+    last: u64,
+}
+
+impl Default for Tip {
+    fn default() -> Tip {
+        Tip { offset: 0, link: Link { seq: 0, crc: 0 }, last: 0 }
+    }
+}
+
+/// A place from which verification can start.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    offset: u64,
+    link: Link,
+}
+
+/// The last bytes before the tip: whole frames.
+#[derive(Debug, Default)]
+struct Tail {
+    bytes: Vec<u8>,
+    /// Where in the file `bytes` begins.
+    offset: u64,
+    /// The seq of the first record in `records`.
+    first: u64,
+    records: VecDeque<Payload>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Payload {
+    offset: u64,
+    bytes: u32,
+}
+
+/// What a look at the file behind the tip found.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Frames, and there is more.
+    More,
+    /// The end of the file, right behind the last frame.
+    End,
+    /// Bytes that are no frame yet, and may never become one.
+    Torn,
+    /// What would be damage, if it stays that way: a reader without the lock may just see pages out of order.
+    Suspect(Error),
+}
+
+/// A stretch of the log before the copy of its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Past {
+    from: Mark,
+    end: u64,
+}
+
+impl Known {
+    /// A log of which nothing is known, not even that it is one.
+    pub(crate) fn new() -> Known {
+        Known::default()
+    }
+
+    /// The number of records known.
+    pub(crate) fn records(&self) -> u64 {
+        self.tip.link.seq
+    }
+
+    pub(crate) fn tip(&self) -> Tip {
+        self.tip
+    }
+
+    pub(crate) fn header(&self) -> Option<&Header> {
+        self.header.as_ref()
+    }
+
+    pub(crate) fn stable(&self) -> u64 {
+        self.stable
+    }
+
+    pub(crate) fn note_stable(&mut self, records: u64) {
+        self.stable = self.stable.max(records);
+    }
+
+    /// Reads the header if the file has one by now, and says whether it has.
+    pub(crate) fn load_header(&mut self, file: &dyn OsFile, place: &Place) -> Result<bool, Error> {
+        if self.header.is_some() {
+            return Ok(true);
+        }
+        let mut start = [0; START_BYTES];
+        let bytes = file.stat().map_err(place.io("look at"))?.bytes;
+        let got = frame::read_full(&Reading(file), 0, &mut start).map_err(place.io("read"))?;
+        // The length may be older than the bytes: a creator is at work.
+        match check_header(&start[..got], bytes.max(got as u64)) {
+            HeaderCheck::Valid(header) => {
+                self.begin(header);
+                Ok(true)
+            }
+            HeaderCheck::Unfinished => Ok(false),
+            HeaderCheck::Newer { found } => Err(place.newer(found)),
+            HeaderCheck::Foreign { found } => Err(place.not_a_log(found)),
+            HeaderCheck::Damaged { detail } => Err(place.corrupt(0, 0, detail)),
+        }
+    }
+
+    fn begin(&mut self, header: Header) {
+        self.tip = Tip { offset: HEADER_BYTES as u64, link: header.link(), last: 0 };
+        self.tail.offset = self.tip.offset;
+        self.header = Some(header);
+    }
+
+    /// Verifies what stands behind the tip, a stretch at a time.
+    pub(crate) fn advance(&mut self, file: &dyn OsFile, place: &Place) -> Result<Step, Error> {
+        let stat = file.stat().map_err(place.io("look at"))?;
+        if stat.links == 0 {
+            return Err(place.regressed(self.records(), 0));
+        }
+        if self.header.is_none() && !self.load_header(file, place)? {
+            return Ok(Step::End);
+        }
+        match stat.bytes {
+            bytes if bytes == self.tip.offset => Ok(Step::End),
+            // A creator's file may have grown since its length was asked for.
+            bytes if bytes < self.tip.offset && self.tip.last > 0 => Err(self.regressed(file, place)),
+            bytes if bytes < self.tip.offset => Ok(Step::End),
+            bytes => self.read_behind_tip(file, place, bytes),
+        }
+    }
+
+    fn read_behind_tip(&mut self, file: &dyn OsFile, place: &Place, file_bytes: u64) -> Result<Step, Error> {
+        let from = self.tip.offset;
+        let kept = self.tail.bytes.len();
+        let room = file_bytes - from;
+        let mut want = room.min(READ_BYTES as u64) as usize;
+        loop {
+            self.tail.bytes.resize(kept + want, 0);
+            let got = frame::read_full(&Reading(file), from, &mut self.tail.bytes[kept..]);
+            self.tail.bytes.truncate(kept + got.as_ref().map_or(0, |&got| got));
+            let got = got.map_err(place.io("read"))?;
+            let stop = self.absorb(kept);
+            self.tail.bytes.truncate(kept + (self.tip.offset - from) as usize);
+            if self.tip.offset > from {
+                self.trim();
+                return Ok(if self.tip.offset == file_bytes { Step::End } else { Step::More });
+            }
+            match stop {
+                // A frame longer than one read. The file has room for it, so memory may be spent on it.
+                Stop::Short { need } if got == want && need > want && need as u64 <= room => want = need,
+                Stop::Short { .. } | Stop::Broken => return self.judge(file, place, file_bytes),
+                Stop::Misfit { seq } => return Ok(Step::Suspect(self.suspect(file, place, misfit(seq, self.tip)))),
+                Stop::Unknown { kind } => return Err(place.newer(format!("a frame of kind {kind}"))),
+            }
+        }
+    }
+
+    /// Takes over the frames in the tail's bytes from `at` on, as far as they verify.
+    fn absorb(&mut self, mut at: usize) -> Stop {
+        loop {
+            let frame = match frame::check(&self.tail.bytes[at..], self.tip.link) {
+                Check::Valid(frame) if frame.kind == KIND_RECORD || frame.kind >= KIND_SKIPPABLE_MIN => frame,
+                Check::Valid(frame) => return Stop::Unknown { kind: frame.kind },
+                Check::Short { need } => return Stop::Short { need },
+                Check::Broken => return Stop::Broken,
+                Check::Misfit(frame) => return Stop::Misfit { seq: frame.seq },
+            };
+            at += frame.len();
+            let (bytes, stable, next) = (frame.len(), frame.stable(), frame.next());
+            self.take(bytes, next);
+            self.note_stable(stable);
+        }
+    }
+
+    /// Takes over frames that this handle wrote at `offset`. A reader of the same handle may have come first.
+    pub(crate) fn adopt(&mut self, frames: &[u8], offset: u64) {
+        let Some(known) = self.tip.offset.checked_sub(offset) else {
+            return;
+        };
+        let mut rest = frames.get(known as usize..).unwrap_or_default();
+        while let Some(frame) = Frame::trusted(rest) {
+            let (bytes, next) = (frame.len(), frame.next());
+            self.tail.bytes.extend_from_slice(&rest[..bytes]);
+            self.take(bytes, next);
+            rest = &rest[bytes..];
+        }
+        self.trim();
+    }
+
+    /// Moves the tip over a frame whose bytes are in the tail.
+    fn take(&mut self, frame_bytes: usize, next: Link) {
+        let Tip { offset, link, .. } = self.tip;
+        if next.seq > link.seq {
+            if link.seq.is_multiple_of(INDEX_RECORDS) {
+                self.index.push(Mark { offset, link });
+            }
+            if self.tail.records.is_empty() {
+                self.tail.first = link.seq;
+            }
+            let bytes = (frame_bytes - frame::FRAME_HEADER_BYTES) as u32;
+            let offset = offset + frame::FRAME_HEADER_BYTES as u64;
+            self.tail.records.push_back(Payload { offset, bytes });
+        }
+        self.tip = Tip { offset: offset + frame_bytes as u64, link: next, last: offset };
+    }
+
+    /// Drops old bytes once there are twice as many as are kept, so that each is moved once.
+    fn trim(&mut self) {
+        let tail = &mut self.tail;
+        if tail.bytes.len() <= 2 * TAIL_BYTES_MAX {
+            return;
+        }
+        let keep_from = self.tip.offset - TAIL_BYTES_MAX as u64;
+        let header = frame::FRAME_HEADER_BYTES as u64;
+        let drop = tail.records.partition_point(|record| record.offset - header < keep_from);
+        // One record stays, however long it is: its writer is about to read it.
+        let drop = drop.min(tail.records.len().saturating_sub(1));
+        let Some(oldest) = tail.records.get(drop).map(|record| record.offset - header) else {
+            tail.bytes.clear();
+            tail.offset = self.tip.offset;
+            return;
+        };
+        tail.bytes.drain(..(oldest - tail.offset) as usize);
+        tail.records.drain(..drop);
+        tail.offset = oldest;
+        tail.first += drop as u64;
+        // A long record has come and gone.
+        tail.bytes.shrink_to(4 * TAIL_BYTES_MAX);
+    }
+
+    /// Hands over known records from `from` on if the copy of the log's end has them: `None` if it does not,
+    /// else where it stopped. May stop early for others' sake.
+    pub(crate) fn visit_tail(&self, from: u64, visit: &mut Visitor<'_>) -> Option<(u64, ControlFlow<()>)> {
+        let tail = &self.tail;
+        let begin = usize::try_from(from.checked_sub(tail.first)?).ok()?;
+        let offset = tail.records.get(begin)?.offset;
+        let mut seq = from;
+        for record in tail.records.range(begin..) {
+            if record.offset - offset > VISIT_BYTES {
+                break;
+            }
+            let at = (record.offset - tail.offset) as usize;
+            let flow = visit(Seq(seq), &tail.bytes[at..at + record.bytes as usize]);
+            seq += 1;
+            if flow.is_break() {
+                return Some((seq, flow));
+            }
+        }
+        Some((seq, ControlFlow::Continue(())))
+    }
+
+    /// The stretch of the file to read for records from `from` on that the tail does not have.
+    pub(crate) fn past(&self, from: u64) -> Option<Past> {
+        let from = *self.index.get(usize::try_from(from / INDEX_RECORDS).ok()?)?;
+        Some(Past { from, end: self.tip.offset })
+    }
+
+    /// Bytes behind the tip do not verify: a torn tail, unless frames follow.
+    fn judge(&mut self, file: &dyn OsFile, place: &Place, file_bytes: u64) -> Result<Step, Error> {
+        let Tip { offset, link, .. } = self.tip;
+        if self.torn == Some((offset, file_bytes)) {
+            return Ok(Step::Torn);
+        }
+        let ahead = frame::look_ahead(&Reading(file), offset, file_bytes, link).map_err(place.io("read"))?;
+        let detail = match ahead {
+            Ahead::Nothing => {
+                self.torn = Some((offset, file_bytes));
+                return Ok(Step::Torn);
+            }
+            Ahead::Frame { offset, seq, stable } if stable > link.seq => format!(
+                "the bytes there do not verify, a valid frame of record {seq} follows at byte {offset}, and its \
+                 writer knew the damaged ones to be on stable storage: the medium or another program damaged them"
+            ),
+            Ahead::Frame { offset, seq, .. } => format!(
+                "the bytes there do not verify, a valid frame of record {seq} follows at byte {offset}, and its \
+                 writer did not know the damaged ones to be on stable storage: a loss of power explains it"
+            ),
+            Ahead::GaveUp => String::from(
+                "the bytes there do not verify, and too many places behind them look like frames to search them all",
+            ),
+        };
+        Ok(Step::Suspect(self.suspect(file, place, detail)))
+    }
+
+    /// Damage behind the tip, unless what is before it is no longer what was verified.
+    fn suspect(&self, file: &dyn OsFile, place: &Place, detail: String) -> Error {
+        if self.still_there(file) {
+            place.corrupt(self.tip.offset, self.records(), detail)
+        } else {
+            self.regressed(file, place)
+        }
+    }
+
+    /// Whether the file still begins with this log's header and has its last known frame where it was.
+    pub(crate) fn still_there(&self, file: &dyn OsFile) -> bool {
+        let Some(header) = &self.header else {
+            return true;
+        };
+        let mut start = [0; HEADER_BYTES];
+        let mut last = [0; 4];
+        let source = Reading(file);
+        let has = |offset, buf: &mut [u8]| frame::read_full(&source, offset, buf).is_ok_and(|got| got == buf.len());
+        has(0, &mut start)
+            && start == header.encode()
+            && (self.tip.last == 0 || has(self.tip.last, &mut last) && last == self.tip.link.crc.to_le_bytes())
+    }
+
+    /// Counts what is left, for the message.
+    pub(crate) fn regressed(&self, file: &dyn OsFile, place: &Place) -> Error {
+        let mut found = Known::new();
+        if file.stat().is_ok_and(|stat| stat.bytes > 0) && found.load_header(file, place).unwrap_or(false) {
+            while let Ok(bytes) = file.stat().map(|stat| stat.bytes)
+                && bytes > found.tip.offset
+                && matches!(found.read_behind_tip(file, place, bytes), Ok(Step::More))
+            {}
+        }
+        place.regressed(self.records(), found.records())
+    }
+}
+
+/// Why [`Known::absorb`] went no further.
+#[derive(Clone, Copy, Debug)]
+enum Stop {
+    Short { need: usize },
+    Broken,
+    Misfit { seq: u64 },
+    Unknown { kind: u8 },
+}
+
+fn misfit(seq: u64, tip: Tip) -> String {
+    let expected = tip.link.seq;
+    match seq.cmp(&expected) {
+        std::cmp::Ordering::Less => format!(
+            "a valid frame of record {seq} stands where record {expected} belongs: a stretch was doubled or an old \
+             one written over newer ones"
+        ),
+        std::cmp::Ordering::Greater => format!(
+            "a valid frame of record {seq} stands where record {expected} belongs: the records between were cut out"
+        ),
+        std::cmp::Ordering::Equal => String::from(
+            "the frame is valid, but continues another history: it was spliced in from another log, or two writers \
+             wrote at one place",
+        ),
+    }
+}
+
+impl Past {
+    /// Hands over the records of the stretch from `*next` on and moves `*next` along.
+    pub(crate) fn visit(
+        mut self,
+        file: &dyn OsFile,
+        place: &Place,
+        next: &mut u64,
+        visit: &mut Visitor<'_>,
+    ) -> Result<Result<ControlFlow<()>, Error>, Error> {
+        let mut buf = Vec::new();
+        let mut want = 16 << 10;
+        while self.from.offset < self.end {
+            let room = self.end - self.from.offset;
+            buf.resize(room.min(want as u64) as usize, 0);
+            let got = frame::read_full(&Reading(file), self.from.offset, &mut buf).map_err(place.io("read"))?;
+            want = (2 * want).min(READ_BYTES);
+            let mut at = 0;
+            let need = loop {
+                match frame::check(&buf[at..got], self.from.link) {
+                    Check::Valid(frame) => {
+                        at += frame.len();
+                        self.from = Mark { offset: self.from.offset + frame.len() as u64, link: frame.next() };
+                        if frame.kind == KIND_RECORD && frame.seq >= *next {
+                            *next = frame.seq + 1;
+                            if visit(Seq(frame.seq), frame.payload).is_break() {
+                                return Ok(Ok(ControlFlow::Break(())));
+                            }
+                        }
+                    }
+                    Check::Short { need } => break need,
+                    Check::Broken | Check::Misfit(_) => return Ok(Err(self.damage(place))),
+                }
+            };
+            if at == 0 {
+                // The frame is longer than one read, or the bytes that were there are gone.
+                if got < buf.len() || need as u64 > room {
+                    return Ok(Err(self.damage(place)));
+                }
+                want = need;
+            }
+        }
+        Ok(Ok(ControlFlow::Continue(())))
+    }
+
+    fn damage(&self, place: &Place) -> Error {
+        let detail = String::from("the bytes there verified before and no longer do");
+        place.corrupt(self.from.offset, self.from.link.seq, detail)
+    }
+}

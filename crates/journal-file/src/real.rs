@@ -1,0 +1,293 @@
+//! The operating system that this program runs on.
+//!
+//! The lock is an open-file-description lock on Linux: unlike `flock` it excludes processes on the file server
+//! too, and unlike a POSIX lock it is not dropped when another descriptor of the file is closed. Elsewhere it is what
+//! `fs2` has. Never both kinds on one file: they do not see one another.
+
+use crate::os::{Access, FileSystem, Os, OsFile, PathKind, Stat};
+use rand::TryRng as _;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The operating system that this program runs on.
+#[derive(Clone, Copy, Debug)]
+pub struct RealOs {
+    start: Instant,
+}
+
+impl Default for RealOs {
+    fn default() -> RealOs {
+        RealOs { start: Instant::now() }
+    }
+}
+
+#[derive(Debug)]
+struct RealFile {
+    file: File,
+}
+
+impl Os for RealOs {
+    fn path_kind(&self, path: &Path) -> io::Result<PathKind> {
+        match std::fs::metadata(path) {
+            Ok(found) if found.is_file() => Ok(PathKind::File),
+            Ok(found) if found.is_dir() => Ok(PathKind::Directory),
+            Ok(_) => Ok(PathKind::Other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(PathKind::Missing),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn OsFile>> {
+        let write = access != Access::Read;
+        let create = access == Access::Create;
+        // Never truncating: what is there decides whether it is a log.
+        let file = OpenOptions::new().read(true).write(write).create(create).truncate(false).open(path)?;
+        Ok(Arc::new(RealFile { file }))
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        sync_dir(path)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn sleep(&self, time: Duration) {
+        if time.is_zero() { std::thread::yield_now() } else { std::thread::sleep(time) }
+    }
+
+    fn wall_us(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        rand::rngs::SysRng.try_fill_bytes(bytes).map_err(io::Error::other)
+    }
+
+    fn process_id(&self) -> u32 {
+        std::process::id()
+    }
+}
+
+impl OsFile for RealFile {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        #[cfg(unix)]
+        return std::os::unix::fs::FileExt::read_at(&self.file, buf, offset);
+        #[cfg(windows)]
+        return std::os::windows::fs::FileExt::seek_read(&self.file, buf, offset);
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        #[cfg(unix)]
+        return std::os::unix::fs::FileExt::write_at(&self.file, bytes, offset);
+        #[cfg(windows)]
+        return std::os::windows::fs::FileExt::seek_write(&self.file, bytes, offset);
+    }
+
+    fn stat(&self) -> io::Result<Stat> {
+        let found = self.file.metadata()?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            Ok(Stat { bytes: found.len(), links: found.nlink(), identity: (found.dev(), found.ino()) })
+        }
+        // Nothing better is stable there; a file that is open cannot be deleted anyway.
+        #[cfg(not(unix))]
+        Ok(Stat { bytes: found.len(), links: 1, identity: (0, 0) })
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        locks::try_lock(&self.file)
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        locks::unlock(&self.file)
+    }
+
+    fn lock_holder(&self) -> Option<String> {
+        locks::holder(&self.file)
+    }
+
+    fn file_system(&self) -> io::Result<FileSystem> {
+        file_systems::of(&self.file)
+    }
+}
+
+#[cfg(unix)]
+fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// A directory cannot be opened as a file there, and its names are journalled by the file system.
+#[cfg(not(unix))]
+fn sync_dir(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+mod locks {
+    use nix::errno::Errno;
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::libc;
+    use std::fs::File;
+    use std::io;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::path::Path;
+
+    pub(super) fn try_lock(file: &File) -> io::Result<bool> {
+        match fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN | Errno::EACCES | Errno::EINTR) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    pub(super) fn unlock(file: &File) -> io::Result<()> {
+        fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK))).map(drop).map_err(io::Error::from)
+    }
+
+    fn whole_file(kind: libc::c_int) -> libc::flock {
+        libc::flock {
+            l_type: kind as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: 0,
+            l_len: 0,
+            l_pid: 0,
+        }
+    }
+
+    /// Such a lock has no process in the kernel's own list, but the descriptor that holds it shows it.
+    pub(super) fn holder(file: &File) -> Option<String> {
+        let found = file.metadata().ok()?;
+        let identity = (found.dev(), found.ino());
+        std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+            holds(&entry.path(), identity).then(|| name(pid, &entry.path()))
+        })
+    }
+
+    fn holds(process: &Path, identity: (u64, u64)) -> bool {
+        let Ok(descriptors) = std::fs::read_dir(process.join("fd")) else {
+            return false;
+        };
+        descriptors.flatten().any(|descriptor| {
+            std::fs::metadata(descriptor.path()).is_ok_and(|found| (found.dev(), found.ino()) == identity)
+                && std::fs::read_to_string(process.join("fdinfo").join(descriptor.file_name()))
+                    .is_ok_and(|info| info.lines().any(|line| line.starts_with("lock:")))
+        })
+    }
+
+    fn name(pid: u32, process: &Path) -> String {
+        let command = std::fs::read(process.join("cmdline")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&command).replace('\0', " ");
+        let short: String = words.trim().chars().take(120).collect();
+        if pid == std::process::id() {
+            format!("another handle in this process ({pid})")
+        } else {
+            format!("process {pid} ({short})")
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod locks {
+    use fs2::FileExt as _;
+    use std::fs::File;
+    use std::io;
+
+    pub(super) fn try_lock(file: &File) -> io::Result<bool> {
+        match fs2::FileExt::try_lock_exclusive(file) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn unlock(file: &File) -> io::Result<()> {
+        fs2::FileExt::unlock(file)
+    }
+
+    pub(super) fn holder(_: &File) -> Option<String> {
+        None
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod file_systems {
+    use crate::os::FileSystem;
+    use nix::sys::statfs::fstatfs;
+    use std::fs::File;
+    use std::io;
+    use std::os::unix::fs::MetadataExt as _;
+
+    /// Type numbers from the kernel's `magic.h` and the file systems' own sources.
+    const NETWORK: [(u32, &str); 13] = [
+        (0x6969, "NFS"),
+        (0x517b, "SMB"),
+        (0xff53_4d42, "CIFS"),
+        (0xfe53_4d42, "SMB"),
+        (0x0bd0_0bd0, "Lustre"),
+        (0x1983_0326, "BeeGFS"),
+        (0x6573_5546, "FUSE"),
+        (0x00c3_6400, "Ceph"),
+        (0x5346_414f, "AFS"),
+        (0x4750_4653, "GPFS"),
+        (0x7461_636f, "OCFS2"),
+        (0x0116_1970, "GFS2"),
+        (0x0102_1997, "9P"),
+    ];
+
+    pub(super) fn of(file: &File) -> io::Result<FileSystem> {
+        // The field's type differs between platforms; the numbers have 32 bits on all.
+        let kind = fstatfs(file)?.filesystem_type().0 as u32;
+        let Some((_, name)) = NETWORK.iter().find(|(magic, _)| *magic == kind) else {
+            return Ok(FileSystem { name: String::from("local"), network: false, lock_doubt: None });
+        };
+        let options = mount_options(file).unwrap_or_default();
+        Ok(FileSystem { name: String::from(*name), network: true, lock_doubt: lock_doubt(name, &options) })
+    }
+
+    /// Mounts whose locks stay on this machine, though the file does not.
+    fn lock_doubt(name: &str, options: &str) -> Option<String> {
+        const LOCAL: [&str; 5] = ["nolock", "local_lock=all", "local_lock=posix", "localflock", "nobrl"];
+        let given = options.split([',', ' ']).find(|option| LOCAL.contains(option));
+        match (given, name) {
+            (Some(option), _) => Some(format!("it is mounted with `{option}`")),
+            (None, "BeeGFS") => Some(String::from("BeeGFS keeps locks to one machine unless told otherwise")),
+            (None, _) => None,
+        }
+    }
+
+    fn mount_options(file: &File) -> Option<String> {
+        let device = file.metadata().ok()?.dev();
+        let number = format!("{}:{}", nix::sys::stat::major(device), nix::sys::stat::minor(device));
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let line = mounts.lines().find(|line| line.split(' ').nth(2) == Some(&number))?;
+        Some(String::from(line))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod file_systems {
+    use crate::os::FileSystem;
+    use std::fs::File;
+    use std::io;
+
+    /// Not known here: say so with the options.
+    pub(super) fn of(_: &File) -> io::Result<FileSystem> {
+        Ok(FileSystem { name: String::from("local"), network: false, lock_doubt: None })
+    }
+}
