@@ -30,18 +30,24 @@ fn common(low: f64, high: f64, step: f64) -> Option<([i128; 3], i32)> {
     Some(([scale(all[0])?, scale(all[1])?, scale(all[2])?], exponent))
 }
 
-/// The largest `low + k * step` that does not exceed `high`.
+/// The largest `low + k * step` that does not exceed `high`. A `high` that is the double of such a point is
+/// one itself, wherever its own decimals lie, so that the answer given back as `high` stays as it is.
 pub(crate) fn last_on_grid(low: f64, high: f64, step: f64) -> f64 {
     match common(low, high, step) {
         Some(([l, h, s], exponent)) => {
             let Some(span) = h.checked_sub(l) else { return high };
-            if span % s == 0 {
-                return high;
-            }
-            format!("{}e{exponent}", l + span / s * s).parse().unwrap_or(high)
+            let point = |k: i128| -> Option<f64> {
+                format!("{}e{exponent}", k.checked_mul(s)?.checked_add(l)?).parse().ok()
+            };
+            let k = span / s;
+            if span % s == 0 || point(k.saturating_add(1)) == Some(high) { high } else { point(k).unwrap_or(high) }
         }
         // Orders of magnitude apart: binary arithmetic is as good as it gets.
-        None => (low + ((high - low) / step).floor() * step).min(high),
+        None => {
+            let k = ((high - low) / step).floor();
+            let point = |k: f64| low + k * step;
+            if point(k - 1.0) == high || point(k + 1.0) == high { high } else { point(k).min(high) }
+        }
     }
 }
 
