@@ -1,1 +1,42 @@
-//! Where to look next: Trialog's samplers.
+//! Where to look next. A sampler is a pure function of a view, a trial's number and the study's seed: the same
+//! three give the same suggestion in any process, after any restart. Nothing here reaches a log.
+
+mod random;
+mod registry;
+
+pub use random::Random;
+pub use registry::{Entry, REGISTRY, SpecError, default_sampler, from_spec};
+
+use std::sync::Arc;
+
+use trialog_numerics::{Stream, hash_bytes};
+use trialog_ops::{ComponentSpec, Distribution, ParamDef, ParamKey, TrialNumber};
+use trialog_replay::StudyView;
+
+/// A parameter's value that a sampler proposes before the objective asks for it.
+pub type Proposal = (ParamKey, Arc<ParamDef>, f64);
+
+/// Where to look next.
+pub trait Sampler: Send + Sync {
+    /// Name, version and options: enough for any process to build the same sampler.
+    fn spec(&self) -> ComponentSpec;
+
+    /// Values in internal form for the parameters that are known beforehand, each inside its distribution. A
+    /// parameter that is not among them is asked for with [`Sampler::sample_independent`].
+    fn sample_relative(&self, view: &StudyView, number: TrialNumber, seed: u64) -> Vec<Proposal>;
+
+    /// A value in internal form for one parameter, inside its distribution.
+    fn sample_independent(
+        &self,
+        view: &StudyView,
+        number: TrialNumber,
+        seed: u64,
+        name: &str,
+        distribution: &Distribution,
+    ) -> f64;
+}
+
+/// The random stream for one purpose of one trial of one study.
+fn stream(seed: u64, number: TrialNumber, purpose: &str) -> Stream {
+    Stream::new(&[seed, u64::from(number.0), hash_bytes(purpose.as_bytes())])
+}
