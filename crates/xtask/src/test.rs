@@ -22,8 +22,8 @@ pub(crate) fn add_to(steps: &mut Steps, root: &Path) {
     let mut counts = Counts::default();
     steps.run("cargo test", || {
         let mut test = shell::cargo(root);
-        shell::tee(test.args(["test", "--workspace", "--no-fail-fast"]), |line| counts.add(line))?;
-        if counts.passed == 0 { Err("not one test ran".to_string()) } else { Ok(()) }
+        let outcome = shell::tee(test.args(["test", "--workspace", "--no-fail-fast"]), |line| counts.add(line));
+        counts.judge(outcome)
     });
     for words in SMOKE {
         steps.run(&words.join(" "), || shell::run(shell::cargo(root).arg("run").args(*words)));
@@ -37,11 +37,16 @@ struct Counts {
     passed: usize,
     failed: usize,
     ignored: usize,
+    /// The names of those that failed, which stand far apart in what cargo prints.
+    failures: Vec<String>,
 }
 
 impl Counts {
     /// Takes in one line of what `cargo test` prints; most lines are not about sums.
     fn add(&mut self, line: &str) {
+        if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
+            self.failures.push(name.to_string());
+        }
         let Some(sums) = line.strip_prefix("test result: ") else { return };
         let words: Vec<&str> = sums.split([' ', ';']).collect();
         for pair in words.windows(2) {
@@ -52,6 +57,16 @@ impl Counts {
                 "ignored" => self.ignored += count,
                 _ => {}
             }
+        }
+    }
+
+    /// What cargo's own end means, seen together with the counts.
+    fn judge(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Err(problem) if self.failures.is_empty() => Err(problem),
+            Err(_) => Err(self.failures.join(", ")),
+            Ok(()) if self.passed == 0 => Err("not one test ran".to_string()),
+            Ok(()) => Ok(()),
         }
     }
 }
@@ -71,5 +86,18 @@ mod tests {
             counts.add(line);
         }
         assert_eq!((counts.passed, counts.failed, counts.ignored), (13, 2, 1));
+    }
+
+    #[test]
+    fn a_run_without_tests_is_no_success() {
+        assert!(Counts::default().judge(Ok(())).is_err());
+    }
+
+    #[test]
+    fn failed_tests_are_named() {
+        let mut counts = Counts::default();
+        counts.add("test codec::tests::torn ... FAILED");
+        counts.add("test codec::tests::whole ... ok");
+        assert_eq!(counts.judge(Err("cargo failed".into())), Err("codec::tests::torn".to_string()));
     }
 }
