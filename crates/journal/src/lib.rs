@@ -3,6 +3,8 @@
 //! [`Journal`] is the contract of every medium. What a record means is somebody else's concern: this crate
 //! never sees an op, and a read here never writes.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 pub mod frame;
 pub mod header;
