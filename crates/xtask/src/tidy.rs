@@ -100,7 +100,7 @@ pub(crate) fn run() -> Outcome {
         }
     }
     if findings > 0 {
-        return Err(format!("tidy: {findings} findings"));
+        return Err(format!("tidy found {findings} things to mend"));
     }
     println!("    tidy: {} checks over {} files, nothing found", CHECKS.len(), tree.files.len());
     Ok(())
