@@ -54,6 +54,29 @@ impl From<serde_json::Value> for Json {
     }
 }
 
+macro_rules! from {
+    ($($kind:ty),*) => {
+        $(impl From<$kind> for Json {
+            fn from(value: $kind) -> Json {
+                Json::from(serde_json::Value::from(value))
+            }
+        })*
+    };
+}
+
+from!(bool, i32, i64, u64, &str, String);
+
+impl From<f64> for Json {
+    fn from(value: f64) -> Json {
+        match value {
+            f64::INFINITY => Json(Arc::from("Infinity")),
+            f64::NEG_INFINITY => Json(Arc::from("-Infinity")),
+            value if value.is_nan() => Json(Arc::from("NaN")),
+            value => Json::from(serde_json::Value::from(value)),
+        }
+    }
+}
+
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

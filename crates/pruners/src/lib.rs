@@ -5,7 +5,7 @@ mod none;
 mod registry;
 
 pub use none::Never;
-pub use registry::{Entry, REGISTRY, SpecError, default_pruner, from_spec};
+pub use registry::{Entry, Options, REGISTRY, SpecError, default_pruner, from_spec};
 
 use trialog_ops::{ComponentSpec, TrialNumber};
 use trialog_replay::StudyView;

@@ -7,6 +7,9 @@ use trialog_ops::ComponentSpec;
 
 use crate::{Never, Pruner};
 
+/// Options as they stand in the log.
+pub type Options = serde_json::Map<String, serde_json::Value>;
+
 /// One pruner that can be named.
 pub struct Entry {
     /// Its name.
@@ -16,16 +19,12 @@ pub struct Entry {
     /// What it is for, in a line.
     pub about: &'static str,
     /// Builds it from its options, a JSON object.
-    pub build: fn(&serde_json::Map<String, serde_json::Value>) -> Result<Arc<dyn Pruner>, String>,
+    pub build: fn(&Options) -> Result<Arc<dyn Pruner>, String>,
 }
 
 /// All pruners.
-pub const REGISTRY: &[Entry] = &[Entry {
-    name: "none",
-    version: 1,
-    about: "every trial goes on to its end",
-    build: |_| Ok(Arc::new(Never)),
-}];
+pub const REGISTRY: &[Entry] =
+    &[Entry { name: "none", version: 1, about: "every trial goes on to its end", build: |_| Ok(Arc::new(Never)) }];
 
 /// What a study uses that names none.
 #[must_use]
@@ -44,7 +43,10 @@ pub fn from_spec(spec: &ComponentSpec) -> Result<Arc<dyn Pruner>, SpecError> {
         return Err(error(format!("it is not among {}", known.join(", "))));
     };
     if spec.version > entry.version {
-        return Err(error(format!("version {} is newer than {}; use a newer Trialog", spec.version, entry.version)));
+        return Err(error(format!(
+            "version {} is newer than {}; use a newer Trialog",
+            spec.version, entry.version
+        )));
     }
     match spec.options.to_value() {
         Some(serde_json::Value::Object(options)) => (entry.build)(&options).map_err(error),

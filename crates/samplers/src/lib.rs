@@ -5,7 +5,7 @@ mod random;
 mod registry;
 
 pub use random::Random;
-pub use registry::{Entry, REGISTRY, SpecError, default_sampler, from_spec};
+pub use registry::{Entry, Options, REGISTRY, SpecError, default_sampler, from_spec};
 
 use std::sync::Arc;
 

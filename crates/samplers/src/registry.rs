@@ -7,6 +7,9 @@ use trialog_ops::ComponentSpec;
 
 use crate::{Random, Sampler};
 
+/// Options as they stand in the log.
+pub type Options = serde_json::Map<String, serde_json::Value>;
+
 /// One sampler that can be named.
 pub struct Entry {
     /// Its name.
@@ -16,7 +19,7 @@ pub struct Entry {
     /// What it is for, in a line.
     pub about: &'static str,
     /// Builds it from its options, a JSON object.
-    pub build: fn(&serde_json::Map<String, serde_json::Value>) -> Result<Arc<dyn Sampler>, String>,
+    pub build: fn(&Options) -> Result<Arc<dyn Sampler>, String>,
 }
 
 /// All samplers.
@@ -44,7 +47,10 @@ pub fn from_spec(spec: &ComponentSpec) -> Result<Arc<dyn Sampler>, SpecError> {
         return Err(error(format!("it is not among {}", known.join(", "))));
     };
     if spec.version > entry.version {
-        return Err(error(format!("version {} is newer than {}; use a newer Trialog", spec.version, entry.version)));
+        return Err(error(format!(
+            "version {} is newer than {}; use a newer Trialog",
+            spec.version, entry.version
+        )));
     }
     match spec.options.to_value() {
         Some(serde_json::Value::Object(options)) => (entry.build)(&options).map_err(error),

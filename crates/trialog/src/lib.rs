@@ -1,1 +1,53 @@
 //! An embedded storage engine for hyperparameter-optimization studies, and the optimizer that runs on it.
+//!
+//! ```
+//! use trialog::Study;
+//!
+//! # fn main() -> trialog::Result<()> {
+//! let study = Study::in_memory()?;
+//! study.optimize(100, |trial| {
+//!     let x = trial.suggest_float("x", -100.0..=100.0)?;
+//!     Ok((x - 2.0).powi(2))
+//! })?;
+//! println!("{} at {}", study.best_value()?, study.best_params()?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A study lives in a [`Storage`], an append-only log that any number of threads and processes share:
+//! [`open`] a file, make or load a [`Study`] in it by name, and call [`Study::optimize`] with a function from a
+//! [`Trial`] to one value per objective. Whatever is told is in the log when the call returns.
+
+mod error;
+mod frozen;
+mod new_trial;
+mod open;
+mod optimize;
+mod space;
+mod storage;
+mod study;
+mod table;
+mod trial;
+mod values;
+
+pub use error::{BoxError, Error, Result};
+pub use frozen::{FrozenTrial, Params};
+pub use new_trial::NewTrial;
+pub use open::{DurabilityLevel, OpenOptions, open};
+pub use optimize::Optimizer;
+pub use space::{Category, Float, Int, float, int};
+pub use storage::{Storage, StudySummary};
+pub use study::{Study, StudyBuilder};
+pub use table::{Table, TableError};
+pub use trial::{Pruned, Trial};
+pub use values::Values;
+
+pub use trialog_ops::{
+    Choice, Direction, Distribution, FloatDistribution, IntDistribution, Json, ParamValue, Timestamp, TrialNumber,
+    TrialState,
+};
+/// Whether to go on with a trial.
+pub use trialog_pruners as pruners;
+pub use trialog_replay::{Digest, StudyView, TrialView};
+/// Where to look next.
+pub use trialog_samplers as samplers;

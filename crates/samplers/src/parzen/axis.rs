@@ -1,0 +1,157 @@
+//! The coordinate in which a parameter's kernels live: its logarithm if it has one, and its range widened by half
+//! a step to both sides if it has a grid, so that every point of the grid owns a cell of the same width.
+
+use libm::{exp, log, log1p};
+use trialog_numerics::{HALF_LN_TAU, ln_in_place, log_gauss_mass, log_gauss_mass_around};
+use trialog_ops::Distribution;
+
+/// How one parameter is laid out for kernels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Axis {
+    /// Only one value, or a range too small for arithmetic: the density says nothing about it.
+    Pinned(f64),
+    /// Choices by index.
+    Categorical {
+        /// How many there are.
+        choices: usize,
+    },
+    /// Numbers.
+    Numeric(NumericAxis),
+}
+
+/// The coordinate of a numeric parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NumericAxis {
+    /// The ends in the coordinate, widened.
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    /// The ends as values.
+    first: f64,
+    last: f64,
+    log: bool,
+    /// Distance of the grid's values; 0 without a grid.
+    step: f64,
+    /// A power of two that keeps the arithmetic clear of overflow and underflow: 1 for all ordinary ranges.
+    scale: f64,
+}
+
+impl Axis {
+    /// The layout of a distribution.
+    #[must_use]
+    pub fn of(distribution: &Distribution) -> Axis {
+        if let Some(only) = distribution.single() {
+            return Axis::Pinned(only);
+        }
+        match distribution {
+            Distribution::Categorical(d) => Axis::Categorical { choices: d.choices().len() },
+            Distribution::Float(d) => NumericAxis::new(d.low(), d.high(), d.is_log(), d.step().unwrap_or(0.0)),
+            Distribution::Int(d) => NumericAxis::new(d.low() as f64, d.high() as f64, d.is_log(), d.step() as f64),
+        }
+    }
+
+    /// Turns values in internal form into coordinates.
+    pub(crate) fn place_all(&self, values: &mut [f64]) {
+        let Axis::Numeric(axis) = self else { return };
+        if axis.log {
+            ln_in_place(values);
+        } else if axis.scale != 1.0 {
+            for value in values {
+                *value *= axis.scale;
+            }
+        }
+    }
+}
+
+impl NumericAxis {
+    fn new(first: f64, last: f64, log: bool, step: f64) -> Axis {
+        let largest = f64::max(first.abs(), last.abs());
+        let scale = if log || (1e-200..1e200).contains(&largest) { 1.0 } else { power_of_two_near(1.0 / largest) };
+        let (low, high) = (first * scale - step * scale / 2.0, last * scale + step * scale / 2.0);
+        let (low, high) = if log { (ln(low), ln(high)) } else { (low, high) };
+        let axis = NumericAxis { low, high, first, last, log, step, scale };
+        // A width lost in rounding leaves nothing to divide by.
+        if axis.width() > 0.0 && axis.width().is_finite() { Axis::Numeric(axis) } else { Axis::Pinned(first) }
+    }
+
+    /// The length of the widened range.
+    pub(crate) fn width(&self) -> f64 {
+        self.high - self.low
+    }
+
+    pub(crate) fn has_grid(&self) -> bool {
+        self.step != 0.0
+    }
+
+    /// The coordinate of a value.
+    pub(crate) fn place(&self, value: f64) -> f64 {
+        if self.log { ln(value) } else { value * self.scale }
+    }
+
+    /// Half the width of the value's cell and the coordinate of its middle; the value itself and 0 without a grid.
+    pub(crate) fn cell(&self, value: f64) -> (f64, f64) {
+        let half = self.step / 2.0;
+        if !self.has_grid() {
+            return (self.place(value), 0.0);
+        }
+        if !self.log {
+            return (value * self.scale, half * self.scale);
+        }
+        let (left, right) = (ln(value - half), ln(value + half));
+        // The difference of the logarithms would cancel for large values.
+        (0.5 * (left + right), 0.5 * log1p(self.step / (value - half)))
+    }
+
+    /// Which cell of the grid a value is in, counted from the first one; `None` off the grid, without a grid, or
+    /// beyond `limit` cells.
+    pub(crate) fn cell_index(&self, value: f64, limit: usize) -> Option<usize> {
+        if !self.has_grid() {
+            return None;
+        }
+        let index = ((value - self.first) / self.step).round();
+        let on_grid = index >= 0.0 && index < limit as f64 && self.first + index * self.step == value;
+        on_grid.then_some(index as usize)
+    }
+
+    /// How many cells the grid has; infinite without a grid.
+    pub(crate) fn cells(&self) -> f64 {
+        if self.has_grid() { ((self.last - self.first) / self.step).round() + 1.0 } else { f64::INFINITY }
+    }
+
+    /// The value at a coordinate: on the grid if there is one, and within the range.
+    pub(crate) fn value(&self, coordinate: f64) -> f64 {
+        let value = if self.log { exp(coordinate) } else { coordinate / self.scale };
+        let value =
+            if self.has_grid() { self.first + ((value - self.first) / self.step).round() * self.step } else { value };
+        value.max(self.first).min(self.last)
+    }
+
+    /// `ln` of the probability that a normal distribution with this mean and deviation falls into the range.
+    pub(crate) fn log_mass(&self, mu: f64, sigma: f64) -> f64 {
+        log_gauss_mass((self.low - mu) / sigma, (self.high - mu) / sigma)
+    }
+
+    /// `ln` of a kernel's density at a value, or of its probability of the value's cell; the kernel is normal and
+    /// cut to the range.
+    pub(crate) fn log_kernel(&self, value: f64, mu: f64, sigma: f64) -> f64 {
+        let (middle, half) = self.cell(value);
+        let z = (middle - mu) / sigma;
+        let log_value = if self.has_grid() {
+            log_gauss_mass_around(z, half / sigma)
+        } else {
+            // A density is per unit of value, and scaling stretches the unit.
+            -0.5 * z * z - HALF_LN_TAU - ln(sigma / self.scale)
+        };
+        log_value - self.log_mass(mu, sigma)
+    }
+}
+
+/// Short for the logarithm that is the same on every platform.
+fn ln(x: f64) -> f64 {
+    log(x)
+}
+
+/// The power of two with the exponent of `x`, which is positive; kept among the normal numbers.
+fn power_of_two_near(x: f64) -> f64 {
+    let exponent = x.to_bits() & 0x7ff0_0000_0000_0000;
+    f64::from_bits(exponent.clamp(0x0010_0000_0000_0000, 0x7fd0_0000_0000_0000))
+}

@@ -1,0 +1,226 @@
+//! The density by its definition, and draws from it.
+
+use libm::log;
+use trialog_numerics::{Stream, log_sum_exp, trunc_normal_quantile};
+
+use super::axis::Axis;
+use super::widths::Widths;
+
+/// What shapes the kernels besides the observations.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KernelOptions {
+    /// The weight of the kernel that stands for no observation. At least 0; default 1.
+    pub prior_weight: f64,
+    /// Whether no kernel may be narrower than the range over the number of kernels. Default true.
+    pub magic_clip: bool,
+    /// Whether the ends of the range count as neighbours of the outermost kernels. Default false.
+    pub endpoints: bool,
+}
+
+impl Default for KernelOptions {
+    fn default() -> KernelOptions {
+        KernelOptions { prior_weight: 1.0, magic_clip: true, endpoints: false }
+    }
+}
+
+/// How much each observation counts, before the prior joins and all is normalized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weights {
+    /// All the same.
+    Equal,
+    /// The last 25 the same, and those before them less and less.
+    Recent,
+}
+
+impl Weights {
+    fn of(self, n: usize) -> Vec<f64> {
+        const FULL: usize = 25;
+        let mut weights = vec![1.0; n];
+        if self == Weights::Recent && n > FULL {
+            // A straight line from 1/n to 1.
+            let (start, ramp) = (1.0 / n as f64, n - FULL);
+            let slope = (1.0 - start) / (ramp.max(2) - 1) as f64;
+            for (k, weight) in weights[..ramp].iter_mut().enumerate() {
+                *weight = start + k as f64 * slope;
+            }
+        }
+        weights
+    }
+}
+
+/// A mixture of products of kernels: a component for each observation, and one for the prior.
+#[derive(Clone, Debug)]
+pub struct Mixture {
+    pub(super) axes: Vec<Axis>,
+    /// For each axis the observations' coordinates, or choices.
+    pub(super) places: Vec<Vec<f64>>,
+    pub(super) widths: Vec<Widths>,
+    /// One for each observation, and the prior's last; they sum to 1.
+    pub(super) weights: Vec<f64>,
+    /// What the weights summed to before.
+    total: f64,
+    prior_weight: f64,
+}
+
+impl Mixture {
+    /// The density after observations: for each axis a column of values in internal form, all of the same length,
+    /// oldest first. Observations that have no place on their axis, such as a negative number on a logarithmic
+    /// one, are left out.
+    #[must_use]
+    pub fn new(axes: &[Axis], mut columns: Vec<Vec<f64>>, weights: Weights, options: KernelOptions) -> Mixture {
+        columns.resize(axes.len(), Vec::new());
+        let n = columns.iter().map(Vec::len).min().unwrap_or(0);
+        for (axis, column) in axes.iter().zip(&mut columns) {
+            column.truncate(n);
+            axis.place_all(column);
+        }
+        keep_placed_rows(axes, &mut columns);
+        let n = columns.first().map_or(0, Vec::len);
+        let widths = axes.iter().zip(&columns).map(|(axis, column)| match axis {
+            Axis::Numeric(axis) => Widths::new(column, axis, options),
+            Axis::Categorical { .. } | Axis::Pinned(_) => Widths { floor: 0.0, wide: Vec::new() },
+        });
+        let widths = widths.collect();
+        let mut weights = weights.of(n);
+        // Without observations the prior is all there is, whatever its weight.
+        weights.push(if n == 0 { 1.0 } else { options.prior_weight });
+        let total: f64 = weights.iter().sum();
+        for weight in &mut weights {
+            *weight /= total;
+        }
+        Mixture { axes: axes.to_vec(), places: columns, widths, weights, total, prior_weight: options.prior_weight }
+    }
+
+    /// The number of observations, which is one less than the number of components.
+    #[must_use]
+    pub fn observations(&self) -> usize {
+        self.weights.len() - 1
+    }
+
+    /// The components' weights; the prior's is the last.
+    #[must_use]
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
+    /// The centre and the deviation of a component along a numeric axis, in the axis's coordinate; `None` for
+    /// other axes.
+    #[must_use]
+    pub fn kernel(&self, axis: usize, component: usize) -> Option<(f64, f64)> {
+        let Axis::Numeric(numeric) = self.axes.get(axis)? else { return None };
+        match self.places[axis].get(component) {
+            Some(&mu) => Some((mu, self.widths[axis].sigma(component))),
+            None => Some((0.5 * (numeric.low + numeric.high), numeric.width())),
+        }
+    }
+
+    /// The probability of the observed choice and of each other one, under an observation's kernel.
+    pub(super) fn choice_probabilities(&self, choices: usize) -> (f64, f64) {
+        // Each choice has a share of the prior's weight, the observed one has 1 on top.
+        let share = self.prior_weight / self.weights.len() as f64;
+        let all = 1.0 + share * choices as f64;
+        ((1.0 + share) / all, share / all)
+    }
+
+    /// `ln` of the density at a point in internal form, by the definition.
+    #[must_use]
+    pub fn log_density(&self, point: &[f64]) -> f64 {
+        let terms: Vec<f64> = (0..self.weights.len()).map(|i| self.log_term(i, point)).collect();
+        log_sum_exp(&terms)
+    }
+
+    /// `ln` of one component's share of the density at a point; minus infinity where arithmetic fails, for kernels
+    /// from which the range is out of reach.
+    fn log_term(&self, component: usize, point: &[f64]) -> f64 {
+        let log_kernel = |axis: usize| match &self.axes[axis] {
+            Axis::Pinned(_) => 0.0,
+            Axis::Numeric(numeric) => {
+                let (mu, sigma) = self.kernel(axis, component).unwrap_or((0.0, 1.0));
+                numeric.log_kernel(point[axis], mu, sigma)
+            }
+            Axis::Categorical { choices } => match self.places[axis].get(component) {
+                Some(&observed) => {
+                    let (hit, miss) = self.choice_probabilities(*choices);
+                    log(if observed == point[axis] { hit } else { miss })
+                }
+                None => -log(*choices as f64),
+            },
+        };
+        let term = log(self.weights[component]) + (0..self.axes.len()).map(log_kernel).sum::<f64>();
+        if term.is_nan() { f64::NEG_INFINITY } else { term }
+    }
+
+    /// Draws points in internal form.
+    #[must_use]
+    pub fn sample(&self, stream: &mut Stream, count: usize) -> Vec<Vec<f64>> {
+        let mut reached = 0.0;
+        let cumulative: Vec<f64> = self.weights.iter().map(|weight| {
+            reached += weight;
+            reached
+        }).collect();
+        let components: Vec<usize> = (0..count)
+            .map(|_| {
+                let share = stream.uniform() * reached;
+                cumulative.partition_point(|&upto| upto <= share).min(self.weights.len() - 1)
+            })
+            .collect();
+        let point = |component: usize| (0..self.axes.len()).map(|axis| self.draw(stream, axis, component)).collect();
+        components.into_iter().map(point).collect()
+    }
+
+    fn draw(&self, stream: &mut Stream, axis: usize, component: usize) -> f64 {
+        match &self.axes[axis] {
+            Axis::Pinned(only) => *only,
+            Axis::Numeric(numeric) => {
+                let (mu, sigma) = self.kernel(axis, component).unwrap_or((0.0, 1.0));
+                let (a, b) = ((numeric.low - mu) / sigma, (numeric.high - mu) / sigma);
+                let quantile = trunc_normal_quantile(stream.uniform(), a, b);
+                numeric.value((mu + sigma * quantile).clamp(numeric.low, numeric.high))
+            }
+            Axis::Categorical { choices } => {
+                let share = stream.uniform();
+                match self.places[axis].get(component) {
+                    // The observed choice is moved to the front, the others keep their order behind it.
+                    Some(&observed) => {
+                        let (hit, miss) = self.choice_probabilities(*choices);
+                        if share < hit || *choices < 2 {
+                            return observed;
+                        }
+                        let other = ((share - hit) / miss).floor().min((*choices - 2) as f64);
+                        if other < observed { other } else { other + 1.0 }
+                    }
+                    None => (share * *choices as f64).floor().min((*choices - 1) as f64),
+                }
+            }
+        }
+    }
+
+    /// The weight of an observation of full weight, and of the prior, before normalization.
+    pub(super) fn total(&self) -> f64 {
+        self.total
+    }
+}
+
+/// Drops the observations with a coordinate that is no number, or a choice that does not exist.
+fn keep_placed_rows(axes: &[Axis], columns: &mut [Vec<f64>]) {
+    let is_placed = |axis: &Axis, place: f64| match axis {
+        Axis::Pinned(_) => true,
+        Axis::Numeric(_) => place.is_finite(),
+        Axis::Categorical { choices } => place >= 0.0 && place < *choices as f64 && place.fract() == 0.0,
+    };
+    let all_placed =
+        axes.iter().zip(&*columns).all(|(axis, column)| column.iter().all(|&place| is_placed(axis, place)));
+    if all_placed {
+        return;
+    }
+    let n = columns.first().map_or(0, Vec::len);
+    let keep: Vec<bool> =
+        (0..n).map(|row| axes.iter().zip(&*columns).all(|(axis, column)| is_placed(axis, column[row]))).collect();
+    for column in columns {
+        let mut row = 0;
+        column.retain(|_| {
+            row += 1;
+            keep[row - 1]
+        });
+    }
+}

@@ -1,0 +1,242 @@
+//! The one error of the facade: opaque, with a question for each thing that a caller would handle differently.
+
+use std::fmt;
+
+use trialog_ops::{DistributionError, TrialNumber};
+use trialog_replay::Reason;
+
+/// What the facade's functions return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What an objective may return as its error: anything.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why something could not be done. [`Display`](fmt::Display) says what was tried, on what, and what to do.
+pub struct Error(Box<Kind>);
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Storage(trialog_storage::Error),
+    StudyNotFound { name: String, location: String, known: Vec<String> },
+    StudyExists { name: String, location: String },
+    TrialNotFound { study: String, number: TrialNumber },
+    Rejected { tried: String, reason: Reason },
+    Distribution { name: String, source: DistributionError },
+    Changed { name: String, first: String, now: String },
+    NoCompleteTrial { study: String },
+    SeveralObjectives { study: String, tried: &'static str },
+    Objective { number: TrialNumber, source: BoxError },
+    Url { url: String, detail: String },
+    Invalid(String),
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind) -> Error {
+        Error(Box::new(kind))
+    }
+
+    pub(crate) fn invalid(detail: impl Into<String>) -> Error {
+        Error::new(Kind::Invalid(detail.into()))
+    }
+
+    pub(crate) fn rejected(tried: impl Into<String>, reason: &Reason) -> Error {
+        Error::new(Kind::Rejected { tried: tried.into(), reason: reason.clone() })
+    }
+
+    fn journal(&self) -> Option<&trialog_journal::Error> {
+        match &*self.0 {
+            Kind::Storage(trialog_storage::Error::Journal(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn rejection(&self) -> Option<&Reason> {
+        match &*self.0 {
+            Kind::Rejected { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The study, trial or log is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(*self.0, Kind::StudyNotFound { .. } | Kind::TrialNotFound { .. })
+            || matches!(self.journal(), Some(trialog_journal::Error::NotFound { .. }))
+            || matches!(
+                self.rejection(),
+                Some(Reason::NoStudy { .. } | Reason::StudyDeleted { .. } | Reason::NoTrial { .. })
+            )
+    }
+
+    /// A study of the name is there already.
+    #[must_use]
+    pub fn is_duplicate(&self) -> bool {
+        matches!(*self.0, Kind::StudyExists { .. }) || matches!(self.rejection(), Some(Reason::StudyExists { .. }))
+    }
+
+    /// The trial is finished, and finished trials do not change.
+    #[must_use]
+    pub fn is_finished_trial(&self) -> bool {
+        matches!(self.rejection(), Some(Reason::Finished { .. }))
+    }
+
+    /// The parameter is known with another kind of distribution, scale or other choices.
+    #[must_use]
+    pub fn is_incompatible(&self) -> bool {
+        matches!(*self.0, Kind::Changed { .. }) || matches!(self.rejection(), Some(Reason::Incompatible { .. }))
+    }
+
+    /// An argument makes no sense: an empty range, a wrong number of values, a malformed URL.
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        matches!(
+            *self.0,
+            Kind::Invalid(_) | Kind::Distribution { .. } | Kind::Url { .. } | Kind::SeveralObjectives { .. }
+        ) || matches!(
+            self.rejection(),
+            Some(
+                Reason::ValueCount { .. }
+                    | Reason::Nan
+                    | Reason::BadTemplate { .. }
+                    | Reason::BadStudy
+                    | Reason::BadParam { .. }
+            )
+        )
+    }
+
+    /// No trial of the study is complete yet.
+    #[must_use]
+    pub fn is_no_complete_trial(&self) -> bool {
+        matches!(*self.0, Kind::NoCompleteTrial { .. })
+    }
+
+    /// The objective failed, and its error is the [`source`](std::error::Error::source).
+    #[must_use]
+    pub fn is_objective(&self) -> bool {
+        matches!(*self.0, Kind::Objective { .. })
+    }
+
+    /// Another process held the log's lock for too long.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(self.journal(), Some(trialog_journal::Error::Locked { .. }))
+    }
+
+    /// The log is damaged; the message names the byte offset.
+    #[must_use]
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self.journal(), Some(trialog_journal::Error::Corrupt { .. }))
+            || matches!(*self.0, Kind::Storage(trialog_storage::Error::BadRecord { .. }))
+    }
+
+    /// What is there is not a log.
+    #[must_use]
+    pub fn is_not_a_log(&self) -> bool {
+        matches!(self.journal(), Some(trialog_journal::Error::NotALog { .. }))
+    }
+
+    /// The log was written by a newer version.
+    #[must_use]
+    pub fn is_newer_format(&self) -> bool {
+        matches!(self.journal(), Some(trialog_journal::Error::NewerFormat { .. }))
+            || matches!(*self.0, Kind::Storage(trialog_storage::Error::NewerFormat { .. }))
+    }
+
+    /// There is no room left.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        matches!(self.journal(), Some(trialog_journal::Error::OutOfSpace { .. }))
+    }
+
+    /// The log lost records that were seen before.
+    #[must_use]
+    pub fn is_regressed(&self) -> bool {
+        matches!(self.journal(), Some(trialog_journal::Error::Regressed { .. }))
+    }
+
+    /// An earlier write failed; open the storage again.
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        matches!(self.journal(), Some(trialog_journal::Error::Poisoned { .. }))
+    }
+
+    /// The log may be read here, not written.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        matches!(self.journal(), Some(trialog_journal::Error::ReadOnly { .. }))
+    }
+
+    /// The medium cannot hold a log, or failed.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(
+            self.journal(),
+            Some(trialog_journal::Error::Unsupported { .. } | trialog_journal::Error::Io { .. })
+        )
+    }
+}
+
+impl From<trialog_storage::Error> for Error {
+    fn from(error: trialog_storage::Error) -> Error {
+        Error::new(Kind::Storage(error))
+    }
+}
+
+impl From<trialog_journal::Error> for Error {
+    fn from(error: trialog_journal::Error) -> Error {
+        Error::new(Kind::Storage(error.into()))
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `main` returning an error prints it this way, and people read it.
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Kind::Storage(error) => error.fmt(f),
+            Kind::StudyNotFound { name, location, known } => {
+                write!(f, "there is no study {name:?} in {location}; ")?;
+                match known.as_slice() {
+                    [] => f.write_str("it holds no study yet"),
+                    known => write!(f, "it holds {}", known.join(", ")),
+                }
+            }
+            Kind::StudyExists { name, location } => {
+                write!(f, "a study {name:?} is in {location} already; load it, or choose another name")
+            }
+            Kind::TrialNotFound { study, number } => write!(f, "study {study:?} has no trial {number}"),
+            Kind::Rejected { tried, reason } => write!(f, "could not {tried}: {reason}"),
+            Kind::Distribution { name, source } => write!(f, "parameter {name:?}: {source}"),
+            Kind::Changed { name, first, now } => write!(
+                f,
+                "parameter {name:?} was suggested as {first} earlier in this trial and now as {now}; give different \
+                 parameters different names"
+            ),
+            Kind::NoCompleteTrial { study } => {
+                write!(f, "study {study:?} has no complete and feasible trial yet, so there is no best one")
+            }
+            Kind::SeveralObjectives { study, tried } => {
+                write!(f, "study {study:?} has several objectives, and {tried} is for a single one")
+            }
+            Kind::Objective { number, source } => write!(f, "the objective failed in trial {number}: {source}"),
+            Kind::Url { url, detail } => write!(f, "cannot open {url:?}: {detail}"),
+            Kind::Invalid(detail) => f.write_str(detail),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &*self.0 {
+            Kind::Storage(error) => std::error::Error::source(error),
+            Kind::Distribution { source, .. } => Some(source),
+            Kind::Objective { source, .. } => Some(&**source),
+            _ => None,
+        }
+    }
+}

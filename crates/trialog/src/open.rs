@@ -1,0 +1,152 @@
+//! Storage by path or URL, and how careful it is.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use trialog_journal::{Durability, Journal, MemoryJournal};
+use trialog_journal_file::FileJournal;
+
+use crate::error::{Error, Kind, Result};
+use crate::storage::Storage;
+
+/// Opens a storage: a path such as `runs.tlog` (or `file:runs.tlog`) for a file that processes share, made if it
+/// is not there, or `memory:` for one that dies with this process.
+///
+/// # Errors
+/// A URL of another kind, and what the file says: see the questions of [`Error`].
+pub fn open(url: impl AsRef<str>) -> Result<Storage> {
+    OpenOptions::new().open(url)
+}
+
+/// What survives what, at which cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DurabilityLevel {
+    /// Nothing is flushed: what was told survives the death of processes, not of the machine.
+    Never,
+    /// What finishes a trial, changes a study or enqueues is on stable storage when the call returns. Parameters
+    /// and intermediate values are seen by everyone at once and wait for no flush of their own, since a running
+    /// trial dies with its machine anyway.
+    #[default]
+    Told,
+    /// Everything is on stable storage when the call returns.
+    Always,
+}
+
+impl DurabilityLevel {
+    pub(crate) fn of_progress(self) -> Durability {
+        if self == DurabilityLevel::Always { Durability::Power } else { Durability::Process }
+    }
+
+    pub(crate) fn of_results(self) -> Durability {
+        if self == DurabilityLevel::Never { Durability::Process } else { Durability::Power }
+    }
+}
+
+/// How to open a storage.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    read_only: bool,
+    must_exist: bool,
+    durability: DurabilityLevel,
+    lock_wait_max: Option<Duration>,
+}
+
+impl OpenOptions {
+    /// Read and write, make what is not there, [`DurabilityLevel::Told`].
+    #[must_use]
+    pub fn new() -> OpenOptions {
+        OpenOptions::default()
+    }
+
+    /// For looking only: needs no permission to write and cannot disturb anybody. Default: false.
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> OpenOptions {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Do not make a log that is not there. Default: false.
+    #[must_use]
+    pub fn must_exist(mut self, must_exist: bool) -> OpenOptions {
+        self.must_exist = must_exist;
+        self
+    }
+
+    /// What survives what. Default: [`DurabilityLevel::Told`].
+    #[must_use]
+    pub fn durability(mut self, durability: DurabilityLevel) -> OpenOptions {
+        self.durability = durability;
+        self
+    }
+
+    /// How long to wait for other writers before giving up. Default: 30 seconds.
+    #[must_use]
+    pub fn lock_wait_max(mut self, wait: Duration) -> OpenOptions {
+        self.lock_wait_max = Some(wait);
+        self
+    }
+
+    /// Opens a storage by path or URL, as [`open`] does.
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn open(&self, url: impl AsRef<str>) -> Result<Storage> {
+        let url = url.as_ref();
+        let journal: Box<dyn Journal> = match scheme(url) {
+            None => Box::new(self.file(Path::new(url))?),
+            Some(("file", path)) => Box::new(self.file(Path::new(path.strip_prefix("//").unwrap_or(path)))?),
+            Some(("memory", "")) => Box::new(MemoryJournal::new()),
+            Some(("memory", _)) => {
+                return Err(refuse(url, "a storage in memory has no name: write memory:"));
+            }
+            Some((other, _)) => {
+                let detail = format!("{other:?} is no kind of storage here: use a path, file:PATH or memory:");
+                return Err(refuse(url, &detail));
+            }
+        };
+        let inner = trialog_storage::Storage::new(journal)?;
+        Ok(Storage::new(Arc::new(inner), self.durability))
+    }
+
+    fn file(&self, path: &Path) -> Result<FileJournal> {
+        if path.as_os_str().is_empty() {
+            return Err(refuse("", "the path is empty"));
+        }
+        let default = trialog_journal_file::Options::default();
+        let options = trialog_journal_file::Options {
+            read_only: self.read_only,
+            create: !self.read_only && !self.must_exist,
+            lock_wait_max: self.lock_wait_max.unwrap_or(default.lock_wait_max),
+            ..default
+        };
+        Ok(FileJournal::open(path, &options)?)
+    }
+}
+
+/// Scheme and rest of a URL; a path is none. One letter and a colon is a drive, not a scheme.
+fn scheme(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once(':')?;
+    let is_scheme = scheme.len() > 1
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    is_scheme.then_some((scheme, rest))
+}
+
+fn refuse(url: &str, detail: &str) -> Error {
+    Error::new(Kind::Url { url: url.to_owned(), detail: detail.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_not_urls() {
+        for path in ["runs.tlog", "./a:b/c", "/x/y", "C:\\runs.tlog", "a b:c", ":x"] {
+            assert_eq!(scheme(path), None, "{path}");
+        }
+        assert_eq!(scheme("redis://host/0"), Some(("redis", "//host/0")));
+        assert_eq!(scheme("memory:"), Some(("memory", "")));
+    }
+}

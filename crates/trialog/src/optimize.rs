@@ -1,0 +1,389 @@
+//! The loop: ask, evaluate, tell, in as many threads as wanted, until a budget is used up.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use trialog_ops::{FinalState, TrialState};
+use trialog_replay::{StudyView, TrialView};
+
+use crate::error::{BoxError, Error, Kind, Result};
+use crate::frozen::{FrozenTrial, Params};
+use crate::study::Study;
+use crate::trial::{self, Pruned, Trial};
+use crate::values::Values;
+
+type Callback<'a> = Box<dyn Fn(&Study, &FrozenTrial) -> ControlFlow<()> + Sync + 'a>;
+type Catch<'a> = Box<dyn Fn(&BoxError) -> bool + Sync + 'a>;
+
+thread_local! {
+    /// True while this thread evaluates an objective.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// How to run an objective. Made by [`Study::optimizer`], ended by [`Optimizer::run`].
+///
+/// ```
+/// # fn main() -> trialog::Result<()> {
+/// use std::ops::ControlFlow;
+/// use std::time::Duration;
+///
+/// let study = trialog::Study::in_memory()?;
+/// study
+///     .optimizer()
+///     .timeout(Duration::from_secs(60))
+///     .n_jobs(2)
+///     .callback(|_, trial| match trial.value() {
+///         Some(value) if value < 0.1 => ControlFlow::Break(()),
+///         _ => ControlFlow::Continue(()),
+///     })
+///     .run(|trial| Ok(trial.suggest_float("x", 0.0..=1.0)?))?;
+/// assert!(study.best_value()? < 0.1);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Optimizer<'a> {
+    study: &'a Study,
+    n_trials: Option<usize>,
+    timeout: Option<Duration>,
+    n_jobs: usize,
+    callbacks: Vec<Callback<'a>>,
+    catch: Option<Catch<'a>>,
+    progress_bar: bool,
+}
+
+impl<'a> Optimizer<'a> {
+    pub(crate) fn new(study: &'a Study) -> Optimizer<'a> {
+        Optimizer {
+            study,
+            n_trials: None,
+            timeout: None,
+            n_jobs: 1,
+            callbacks: Vec::new(),
+            catch: None,
+            progress_bar: false,
+        }
+    }
+
+    /// How many trials this call runs. Default: no limit.
+    #[must_use]
+    pub fn n_trials(mut self, n_trials: usize) -> Self {
+        self.n_trials = Some(n_trials);
+        self
+    }
+
+    /// No trial begins after this time; those that run then go on to their end. Default: no limit.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How many threads evaluate trials. 0 stands for as many as the machine has. Default: 1.
+    #[must_use]
+    pub fn n_jobs(mut self, n_jobs: usize) -> Self {
+        self.n_jobs = n_jobs;
+        self
+    }
+
+    /// Called after every trial, also pruned and failed ones. `Break` ends the run after the trials that are
+    /// running, as [`Study::stop`] does.
+    #[must_use]
+    pub fn callback(mut self, callback: impl Fn(&Study, &FrozenTrial) -> ControlFlow<()> + Sync + 'a) -> Self {
+        self.callbacks.push(Box::new(callback));
+        self
+    }
+
+    /// Goes on after an error of the objective for which this is true; the trial fails. Default: every error
+    /// ends the run. A panic fails its trial and never ends the run.
+    #[must_use]
+    pub fn catch(mut self, catch: impl Fn(&BoxError) -> bool + Sync + 'a) -> Self {
+        self.catch = Some(Box::new(catch));
+        self
+    }
+
+    /// Shows a progress bar on standard error. Default: false. Needs the feature `progress`, and does nothing
+    /// without it.
+    #[must_use]
+    pub fn progress_bar(mut self, show: bool) -> Self {
+        self.progress_bar = show;
+        self
+    }
+
+    /// Runs the objective until a limit is reached, [`Study::stop`] is called, or something fails.
+    ///
+    /// The objective returns one value per objective; a value that is NaN, or a wrong number of values, makes a
+    /// failed trial. [`Pruned`] as its error makes a pruned trial. Any other error makes a failed trial and ends
+    /// the run, unless [`Optimizer::catch`] says otherwise.
+    ///
+    /// # Errors
+    /// The objective's error ([`Error::is_objective`]), what the log says, or being called from inside an
+    /// objective ([`Error::is_invalid`]).
+    pub fn run<V: Values>(
+        self,
+        objective: impl Fn(&mut Trial) -> std::result::Result<V, BoxError> + Sync,
+    ) -> Result<()> {
+        if INSIDE.get() {
+            return Err(Error::invalid("optimize cannot be called from inside an objective"));
+        }
+        let n_jobs = match self.n_jobs {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        };
+        self.study.stop_flag().store(false, Ordering::Relaxed);
+        let run = Run {
+            bar: Bar::new(&self),
+            optimizer: &self,
+            begun: AtomicUsize::new(0),
+            failed: AtomicBool::new(false),
+            error: Mutex::new(None),
+            started: Instant::now(),
+        };
+        if n_jobs == 1 {
+            run.work(&objective);
+        } else {
+            std::thread::scope(|scope| {
+                for _ in 0..n_jobs {
+                    scope.spawn(|| run.work(&objective));
+                }
+            });
+        }
+        run.bar.finish();
+        run.error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+}
+
+/// One call of [`Optimizer::run`], shared by its threads.
+struct Run<'a> {
+    optimizer: &'a Optimizer<'a>,
+    begun: AtomicUsize,
+    failed: AtomicBool,
+    /// The first error.
+    error: Mutex<Option<Error>>,
+    started: Instant,
+    bar: Bar,
+}
+
+/// How an objective ended.
+enum Outcome {
+    Values(Vec<f64>),
+    Pruned,
+    /// Why it failed, and the error if that should end the run.
+    Failed(String, Option<BoxError>),
+}
+
+impl Run<'_> {
+    fn work<V: Values>(&self, objective: &(impl Fn(&mut Trial) -> std::result::Result<V, BoxError> + Sync)) {
+        while self.may_begin() {
+            if let Err(error) = self.one(objective) {
+                self.failed.store(true, Ordering::Relaxed);
+                self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+        }
+    }
+
+    fn may_begin(&self) -> bool {
+        let optimizer = self.optimizer;
+        if self.failed.load(Ordering::Relaxed) || optimizer.study.stop_flag().load(Ordering::Relaxed) {
+            return false;
+        }
+        if optimizer.timeout.is_some_and(|timeout| self.started.elapsed() >= timeout) {
+            return false;
+        }
+        let begun = self.begun.fetch_add(1, Ordering::Relaxed);
+        optimizer.n_trials.is_none_or(|n_trials| begun < n_trials)
+    }
+
+    fn one<V: Values>(
+        &self,
+        objective: &(impl Fn(&mut Trial) -> std::result::Result<V, BoxError> + Sync),
+    ) -> Result<()> {
+        let study = self.optimizer.study;
+        let mut trial = study.ask()?;
+        let outcome = self.evaluate(&mut trial, objective)?;
+        let ending = match outcome {
+            Outcome::Values(values) => {
+                study.finish(&trial, FinalState::Complete, values)?;
+                None
+            }
+            Outcome::Pruned => {
+                let view = study.storage().view(study.id())?;
+                let values = trial::pruned_values(&view, trial.number());
+                drop(view);
+                study.finish(&trial, FinalState::Pruned, values)?;
+                None
+            }
+            Outcome::Failed(why, ending) => {
+                study.finish(&trial, FinalState::Fail, Vec::new())?;
+                tracing::warn!(
+                    study = study.name(),
+                    trial = trial.number().0,
+                    "trial {} failed: {why}",
+                    trial.number()
+                );
+                ending
+            }
+        };
+        self.after(&trial)?;
+        match ending {
+            Some(source) => Err(Error::new(Kind::Objective { number: trial.number(), source })),
+            None => Ok(()),
+        }
+    }
+
+    fn evaluate<V: Values>(
+        &self,
+        trial: &mut Trial,
+        objective: &(impl Fn(&mut Trial) -> std::result::Result<V, BoxError> + Sync),
+    ) -> Result<Outcome> {
+        INSIDE.set(true);
+        let caught = catch_unwind(AssertUnwindSafe(|| objective(trial).map(Values::into_values)));
+        INSIDE.set(false);
+        let objectives = self.optimizer.study.storage().view(self.optimizer.study.id())?.directions().len();
+        Ok(match caught {
+            Ok(Ok(values)) if values.len() != objectives => {
+                let why = format!("it returned {} value(s) for {objectives} objective(s)", values.len());
+                Outcome::Failed(why, None)
+            }
+            Ok(Ok(values)) if values.iter().any(|value| value.is_nan()) => {
+                Outcome::Failed("its value is NaN".to_owned(), None)
+            }
+            Ok(Ok(values)) => Outcome::Values(values),
+            Ok(Err(error)) if error.is::<Pruned>() => Outcome::Pruned,
+            Ok(Err(error)) => {
+                let why = error.to_string();
+                let caught = self.optimizer.catch.as_ref().is_some_and(|catch| catch(&error));
+                Outcome::Failed(why, (!caught).then_some(error))
+            }
+            Err(panic) => Outcome::Failed(format!("it panicked: {}", panic_message(&*panic)), None),
+        })
+    }
+
+    /// The log line, the callbacks and the progress bar.
+    fn after(&self, trial: &Trial) -> Result<()> {
+        let study = self.optimizer.study;
+        let wanted = !self.optimizer.callbacks.is_empty() || self.bar.is_shown();
+        if !wanted && !tracing::enabled!(tracing::Level::INFO) {
+            return Ok(());
+        }
+        let view = study.storage().view(study.id())?;
+        let Some(finished) = view.trial(trial.number()) else { return Ok(()) };
+        log_line(&view, finished);
+        self.bar.advance(&view);
+        if !self.optimizer.callbacks.is_empty() {
+            let frozen = FrozenTrial::from(finished);
+            drop(view);
+            for callback in &self.optimizer.callbacks {
+                if callback(study, &frozen).is_break() {
+                    study.stop();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn log_line(view: &StudyView, trial: TrialView<'_>) {
+    let number = trial.number().0;
+    match trial.state() {
+        TrialState::Complete => {
+            let params = Params(trial.params().map(|(n, d, v)| (n.to_owned(), d.to_external(v))).collect());
+            let values = joined(trial.values());
+            match view.best().next() {
+                Some(best) => tracing::info!(
+                    study = view.name(),
+                    "trial {number} finished with value {values} and parameters {params}; best is trial {} with value {}",
+                    best.number(),
+                    joined(best.values()),
+                ),
+                None => tracing::info!(
+                    study = view.name(),
+                    "trial {number} finished with values {values} and parameters {params}"
+                ),
+            }
+        }
+        TrialState::Pruned => match trial.reports().last() {
+            Some((step, value)) => {
+                tracing::info!(study = view.name(), "trial {number} pruned at step {step} with value {value}");
+            }
+            None => tracing::info!(study = view.name(), "trial {number} pruned"),
+        },
+        // A failure was said when its reason was known.
+        _ => {}
+    }
+}
+
+fn joined(values: impl Iterator<Item = f64>) -> String {
+    values.map(|value| value.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (None, Some(text)) => text,
+        (None, None) => "no message",
+    }
+}
+
+/// The progress bar, if one is wanted and the feature is on.
+#[cfg(feature = "progress")]
+struct Bar(Option<indicatif::ProgressBar>);
+
+#[cfg(feature = "progress")]
+impl Bar {
+    fn new(optimizer: &Optimizer<'_>) -> Bar {
+        if !optimizer.progress_bar {
+            return Bar(None);
+        }
+        let bar = match optimizer.n_trials {
+            Some(n) => indicatif::ProgressBar::new(n as u64),
+            None => indicatif::ProgressBar::no_length(),
+        };
+        let template = "{elapsed_precise} [{bar:32}] {pos}/{len} {msg}";
+        if let Ok(style) = indicatif::ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Bar(Some(bar))
+    }
+
+    fn is_shown(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn advance(&self, view: &StudyView) {
+        let Some(bar) = &self.0 else { return };
+        if let Some(best) = view.best().next() {
+            bar.set_message(format!("best {} in trial {}", joined(best.values()), best.number()));
+        }
+        bar.inc(1);
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish();
+        }
+    }
+}
+
+/// No progress bar without the feature.
+#[cfg(not(feature = "progress"))]
+struct Bar;
+
+#[cfg(not(feature = "progress"))]
+impl Bar {
+    fn new(_optimizer: &Optimizer<'_>) -> Bar {
+        Bar
+    }
+
+    fn is_shown(&self) -> bool {
+        false
+    }
+
+    fn advance(&self, _view: &StudyView) {}
+
+    fn finish(&self) {}
+}

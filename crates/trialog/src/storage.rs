@@ -1,0 +1,238 @@
+//! A storage: the studies of one log.
+
+use std::fmt;
+use std::sync::Arc;
+
+use trialog_journal::Durability;
+use trialog_ops::{Direction, Op, StudyId, Timestamp, TrialNumber};
+use trialog_replay::{Digest, Reason, StudyView, Verdict};
+
+use crate::error::{Error, Kind, Result};
+use crate::frozen::FrozenTrial;
+use crate::new_trial::NewTrial;
+use crate::open::DurabilityLevel;
+use crate::study::StudyBuilder;
+
+/// Trials per record when a study is copied.
+const COPIED_AT_ONCE: usize = 256;
+
+/// The studies of one log. Clones are handles on the same log, and may be used from any thread.
+#[derive(Clone)]
+pub struct Storage {
+    inner: Arc<trialog_storage::Storage>,
+    durability: DurabilityLevel,
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Storage").field("location", &self.location()).finish_non_exhaustive()
+    }
+}
+
+/// A study in a list of studies.
+#[derive(Clone, Debug)]
+pub struct StudySummary {
+    /// Its name.
+    pub name: String,
+    /// One direction per objective.
+    pub directions: Vec<Direction>,
+    /// How many trials it has, in any state.
+    pub n_trials: usize,
+    /// When its first trial began.
+    pub start: Option<Timestamp>,
+    /// Its best complete and feasible trial, if it has a single objective.
+    pub best_trial: Option<FrozenTrial>,
+}
+
+impl Storage {
+    pub(crate) fn new(inner: Arc<trialog_storage::Storage>, durability: DurabilityLevel) -> Storage {
+        Storage { inner, durability }
+    }
+
+    /// A new storage in memory, which dies with the process.
+    ///
+    /// # Errors
+    /// None that depend on the caller.
+    pub fn in_memory() -> Result<Storage> {
+        crate::open("memory:")
+    }
+
+    /// The path or URL it was opened by.
+    #[must_use]
+    pub fn location(&self) -> &str {
+        self.inner.location()
+    }
+
+    /// A study by name, to be created or loaded; see [`StudyBuilder`].
+    #[must_use]
+    pub fn study(&self, name: impl Into<String>) -> StudyBuilder {
+        StudyBuilder::new(self.clone(), name.into())
+    }
+
+    /// The studies in the order in which they were made.
+    ///
+    /// # Errors
+    /// What the log says when it is read.
+    pub fn studies(&self) -> Result<Vec<StudySummary>> {
+        self.refresh()?;
+        Ok(self
+            .inner
+            .with_state(|state| state.studies().collect::<Vec<_>>())
+            .iter()
+            .map(StudySummary::of)
+            .collect())
+    }
+
+    /// The names of the studies in the order in which they were made.
+    ///
+    /// # Errors
+    /// What the log says when it is read.
+    pub fn study_names(&self) -> Result<Vec<String>> {
+        self.refresh()?;
+        Ok(self.inner.with_state(|state| state.studies().map(|view| view.name().to_owned()).collect()))
+    }
+
+    /// Deletes a study and its trials for everybody.
+    ///
+    /// # Errors
+    /// [`Error::is_not_found`], or what the log says.
+    pub fn delete_study(&self, name: &str) -> Result<()> {
+        let study = self.find(name)?.id();
+        let tried = || format!("delete study {name:?}");
+        self.change(Op::DeleteStudy { study }, self.durability.of_results(), tried).map(drop)
+    }
+
+    /// Copies a study with all its trials, here or to another storage. Running trials arrive as running.
+    ///
+    /// # Errors
+    /// [`Error::is_not_found`], [`Error::is_duplicate`], or what the logs say.
+    pub fn copy_study(&self, name: &str, target: &Storage, target_name: &str) -> Result<()> {
+        let source = self.find(name)?;
+        let study = target.create(target_name, source.directions().to_vec(), source.config().cloned())?;
+        let mut ops: Vec<Op> = Vec::new();
+        if let Some(names) = source.metric_names() {
+            ops.push(Op::SetMetricNames { study, names: names.to_vec() });
+        }
+        for (key, value) in source.user_attrs() {
+            ops.push(Op::SetStudyUserAttr { study, key: key.to_owned(), value: value.clone() });
+        }
+        for (key, value) in source.system_attrs() {
+            ops.push(Op::SetStudySystemAttr { study, key: key.to_owned(), value: value.clone() });
+        }
+        let tried = || format!("copy study {name:?}");
+        for trial in source.trials() {
+            let template = Box::new(NewTrial::from(&FrozenTrial::from(trial)).template);
+            ops.push(Op::AddTrial { study, template });
+            if ops.len() >= COPIED_AT_ONCE {
+                target.change_all(std::mem::take(&mut ops), Durability::Process, tried)?;
+            }
+        }
+        // The last record waits for all of them.
+        ops.push(Op::SetStudySystemAttr { study, key: "trialog:copy_of".to_owned(), value: name.into() });
+        target.change_all(ops, target.durability.of_results(), tried)
+    }
+
+    /// The digest of everything in the log as this process knows it: equal for every process that has seen the
+    /// same records.
+    ///
+    /// # Errors
+    /// What the log says when it is read.
+    pub fn digest(&self) -> Result<Digest> {
+        self.refresh()?;
+        Ok(self.inner.digest())
+    }
+
+    /// A look at a study by name.
+    pub(crate) fn find(&self, name: &str) -> Result<StudyView> {
+        self.refresh()?;
+        self.inner.with_state(|state| {
+            state.study_id(name).and_then(|id| state.view(id)).ok_or_else(|| {
+                let known = state.studies().map(|view| view.name().to_owned()).collect();
+                let location = self.location().to_owned();
+                Error::new(Kind::StudyNotFound { name: name.to_owned(), location, known })
+            })
+        })
+    }
+
+    pub(crate) fn create(
+        &self,
+        name: &str,
+        directions: Vec<Direction>,
+        config: Option<trialog_ops::StudyConfig>,
+    ) -> Result<StudyId> {
+        let op = Op::CreateStudy { name: name.to_owned(), directions, config: config.map(Box::new) };
+        let verdicts = self.inner.commit(vec![op], self.durability.of_results())?;
+        match verdicts.first() {
+            Some(Verdict::Study(id)) => Ok(*id),
+            Some(Verdict::Rejected(Reason::StudyExists { .. })) => {
+                let location = self.location().to_owned();
+                Err(Error::new(Kind::StudyExists { name: name.to_owned(), location }))
+            }
+            other => Err(unexpected(other, &format!("create study {name:?}"))),
+        }
+    }
+
+    pub(crate) fn refresh(&self) -> Result<()> {
+        Ok(self.inner.refresh()?)
+    }
+
+    pub(crate) fn view(&self, study: StudyId) -> Result<StudyView> {
+        let deleted = || Error::rejected("look at the study", &Reason::StudyDeleted { study });
+        self.inner.view(study).ok_or_else(deleted)
+    }
+
+    pub(crate) fn durability(&self) -> DurabilityLevel {
+        self.durability
+    }
+
+    /// Commits one op; `tried` says what it was for if it is rejected.
+    pub(crate) fn change(&self, op: Op, durability: Durability, tried: impl Fn() -> String) -> Result<Verdict> {
+        let mut verdicts = self.inner.commit(vec![op], durability)?;
+        match verdicts.pop() {
+            Some(Verdict::Rejected(reason)) => Err(Error::rejected(tried(), &reason)),
+            Some(verdict) => Ok(verdict),
+            None => Err(unexpected(None, &tried())),
+        }
+    }
+
+    /// Commits several ops as one record; the first rejection is the error.
+    pub(crate) fn change_all(
+        &self,
+        ops: Vec<Op>,
+        durability: Durability,
+        tried: impl Fn() -> String,
+    ) -> Result<()> {
+        let verdicts = self.inner.commit(ops, durability)?;
+        match verdicts.iter().find_map(Verdict::rejection) {
+            Some(reason) => Err(Error::rejected(tried(), reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Commits an op that makes a trial, and returns its number.
+    pub(crate) fn add(&self, op: Op, tried: impl Fn() -> String) -> Result<TrialNumber> {
+        match self.change(op, self.durability.of_results(), &tried)? {
+            Verdict::Trial { number, .. } => Ok(number),
+            other => Err(unexpected(Some(&other), &tried())),
+        }
+    }
+}
+
+pub(crate) fn unexpected(verdict: Option<&Verdict>, tried: &str) -> Error {
+    match verdict {
+        Some(Verdict::Rejected(reason)) => Error::rejected(tried, reason),
+        other => Error::invalid(format!("could not {tried}: the log answered {other:?}")),
+    }
+}
+
+impl StudySummary {
+    fn of(view: &StudyView) -> StudySummary {
+        StudySummary {
+            name: view.name().to_owned(),
+            directions: view.directions().to_vec(),
+            n_trials: view.trial_count(),
+            start: view.trials().filter_map(trialog_replay::TrialView::start).min(),
+            best_trial: view.best().next().map(FrozenTrial::from),
+        }
+    }
+}

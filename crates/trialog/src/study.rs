@@ -1,0 +1,599 @@
+//! A study: asking for trials, telling how they ended, and looking at what came out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+use trialog_journal::Durability;
+use trialog_ops::{
+    Choice, Direction, Distribution, FinalState, Json, Op, ParamDef, ParamKey, StudyConfig, StudyId, Timestamp,
+    TrialId, TrialNumber, TrialState, TrialTemplate,
+};
+use trialog_pruners::Pruner;
+use trialog_replay::{Digest, Reason, StudyView, Verdict};
+use trialog_samplers::Sampler;
+
+use crate::error::{BoxError, Error, Kind, Result};
+use crate::frozen::{FrozenTrial, Params};
+use crate::new_trial::NewTrial;
+use crate::optimize::Optimizer;
+use crate::storage::{Storage, unexpected};
+use crate::table::Table;
+use crate::trial::{self, FIXED_PARAMS, Trial};
+use crate::values::Values;
+
+/// How to create or load a study.
+pub struct StudyBuilder {
+    storage: Storage,
+    name: String,
+    directions: Vec<Direction>,
+    metric_names: Option<Vec<String>>,
+    sampler: Option<Arc<dyn Sampler>>,
+    pruner: Option<Arc<dyn Pruner>>,
+    seed: Option<u64>,
+}
+
+impl StudyBuilder {
+    pub(crate) fn new(storage: Storage, name: String) -> StudyBuilder {
+        StudyBuilder {
+            storage,
+            name,
+            directions: vec![Direction::Minimize],
+            metric_names: None,
+            sampler: None,
+            pruner: None,
+            seed: None,
+        }
+    }
+
+    /// Smaller values are better. The default.
+    #[must_use]
+    pub fn minimize(self) -> StudyBuilder {
+        self.directions([Direction::Minimize])
+    }
+
+    /// Larger values are better.
+    #[must_use]
+    pub fn maximize(self) -> StudyBuilder {
+        self.directions([Direction::Maximize])
+    }
+
+    /// One direction for each of several objectives.
+    #[must_use]
+    pub fn directions(mut self, directions: impl IntoIterator<Item = Direction>) -> StudyBuilder {
+        self.directions = directions.into_iter().collect();
+        self
+    }
+
+    /// A name for each objective.
+    #[must_use]
+    pub fn metric_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> StudyBuilder {
+        self.metric_names = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Where to look next. Default: TPE. It is written into the log, so that whoever loads the study uses it too.
+    #[must_use]
+    pub fn sampler(mut self, sampler: impl Sampler + 'static) -> StudyBuilder {
+        self.sampler = Some(Arc::new(sampler));
+        self
+    }
+
+    /// Whether to go on with a trial. Default: the median pruner. It is written into the log.
+    #[must_use]
+    pub fn pruner(mut self, pruner: impl Pruner + 'static) -> StudyBuilder {
+        self.pruner = Some(Arc::new(pruner));
+        self
+    }
+
+    /// The root of every random stream of the study. Default: random. It is written into the log: the same view
+    /// and the same seed give the same suggestion in any process.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> StudyBuilder {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Creates the study.
+    ///
+    /// # Errors
+    /// [`Error::is_duplicate`] if it is there already, no direction or a wrong number of metric names
+    /// ([`Error::is_invalid`]), or what the log says.
+    pub fn create(self) -> Result<Study> {
+        let objectives = self.directions.len();
+        if objectives == 0 {
+            return Err(Error::invalid(format!("study {:?} needs at least one direction", self.name)));
+        }
+        if self.metric_names.as_ref().is_some_and(|names| names.len() != objectives) {
+            let detail =
+                format!("study {:?} has {objectives} objective(s) and needs as many metric names", self.name);
+            return Err(Error::invalid(detail));
+        }
+        let seed = self.seed.map_or_else(random_seed, Ok)?;
+        let sampler = self.sampler.unwrap_or_else(trialog_samplers::default_sampler);
+        let pruner = self.pruner.unwrap_or_else(trialog_pruners::default_pruner);
+        let config = StudyConfig { sampler: sampler.spec(), pruner: pruner.spec(), seed };
+        let id = self.storage.create(&self.name, self.directions, Some(config))?;
+        let study = Study::new(self.storage, id, self.name, sampler, pruner, seed);
+        if let Some(names) = self.metric_names {
+            study.result(Op::SetMetricNames { study: id, names }, || "set metric names".to_owned())?;
+        }
+        Ok(study)
+    }
+
+    /// Loads the study with its directions, its sampler, its pruner and its seed. What was set here and differs
+    /// is the study's from now on; only the directions always stay.
+    ///
+    /// # Errors
+    /// [`Error::is_not_found`], a sampler or pruner that this version does not know, or what the log says.
+    pub fn load(self) -> Result<Study> {
+        let view = self.storage.find(&self.name)?;
+        self.load_from(&view)
+    }
+
+    /// Loads the study if it is there, and creates it otherwise. Many processes may do so at once.
+    ///
+    /// # Errors
+    /// As [`StudyBuilder::create`] and [`StudyBuilder::load`].
+    pub fn load_or_create(self) -> Result<Study> {
+        match self.storage.find(&self.name) {
+            Ok(view) => self.load_from(&view),
+            Err(error) if error.is_not_found() => match self.again().create() {
+                // Somebody else was faster.
+                Err(error) if error.is_duplicate() => self.load(),
+                other => other,
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    fn load_from(self, view: &StudyView) -> Result<Study> {
+        let stored = view.config();
+        let sampler = match (self.sampler, stored) {
+            (Some(sampler), _) => sampler,
+            (None, Some(config)) => {
+                trialog_samplers::from_spec(&config.sampler).map_err(|e| Error::invalid(e.to_string()))?
+            }
+            (None, None) => trialog_samplers::default_sampler(),
+        };
+        let pruner = match (self.pruner, stored) {
+            (Some(pruner), _) => pruner,
+            (None, Some(config)) => {
+                trialog_pruners::from_spec(&config.pruner).map_err(|e| Error::invalid(e.to_string()))?
+            }
+            (None, None) => trialog_pruners::default_pruner(),
+        };
+        let seed = self.seed.or(stored.map(|config| config.seed)).map_or_else(random_seed, Ok)?;
+        let config = StudyConfig { sampler: sampler.spec(), pruner: pruner.spec(), seed };
+        let study = Study::new(self.storage, view.id(), self.name, sampler, pruner, seed);
+        // A log without a configuration stays as it is: somebody else's study is not ours to label.
+        if stored.is_some_and(|stored| *stored != config) {
+            let op = Op::SetStudyConfig { study: view.id(), config: Box::new(config) };
+            study.result(op, || "change the study's configuration".to_owned())?;
+        }
+        Ok(study)
+    }
+
+    fn again(&self) -> StudyBuilder {
+        StudyBuilder {
+            storage: self.storage.clone(),
+            name: self.name.clone(),
+            directions: self.directions.clone(),
+            metric_names: self.metric_names.clone(),
+            sampler: self.sampler.clone(),
+            pruner: self.pruner.clone(),
+            seed: self.seed,
+        }
+    }
+}
+
+/// A study. Clones are handles on the same study, and may be used from any thread; other processes may have
+/// handles on it too.
+#[derive(Clone)]
+pub struct Study(Arc<Inner>);
+
+struct Inner {
+    storage: Storage,
+    id: StudyId,
+    name: String,
+    sampler: Arc<dyn Sampler>,
+    pruner: Arc<dyn Pruner>,
+    seed: u64,
+    stop: AtomicBool,
+}
+
+impl fmt::Debug for Study {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Study")
+            .field("name", &self.0.name)
+            .field("storage", &self.0.storage)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Study {
+    fn new(
+        storage: Storage,
+        id: StudyId,
+        name: String,
+        sampler: Arc<dyn Sampler>,
+        pruner: Arc<dyn Pruner>,
+        seed: u64,
+    ) -> Study {
+        Study(Arc::new(Inner { storage, id, name, sampler, pruner, seed, stop: AtomicBool::new(false) }))
+    }
+
+    /// A new study in memory that minimizes a single objective: the shortest way to begin.
+    ///
+    /// # Errors
+    /// None that depend on the caller.
+    pub fn in_memory() -> Result<Study> {
+        Storage::in_memory()?.study("study").create()
+    }
+
+    /// The study's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The storage it lies in.
+    #[must_use]
+    pub fn storage(&self) -> &Storage {
+        &self.0.storage
+    }
+
+    /// The root of its random streams.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.0.seed
+    }
+
+    pub(crate) fn id(&self) -> StudyId {
+        self.0.id
+    }
+
+    /// A look at the study as it is now: immutable, cheap to keep, and complete.
+    ///
+    /// # Errors
+    /// The study was deleted ([`Error::is_not_found`]), or what the log says.
+    pub fn view(&self) -> Result<StudyView> {
+        self.0.storage.refresh()?;
+        self.0.storage.view(self.0.id)
+    }
+
+    /// One direction per objective.
+    ///
+    /// # Errors
+    /// As [`Study::view`].
+    pub fn directions(&self) -> Result<Vec<Direction>> {
+        Ok(self.0.storage.view(self.0.id)?.directions().to_vec())
+    }
+
+    /// Runs the objective for as many trials. For time limits, threads, callbacks and more see
+    /// [`Study::optimizer`].
+    ///
+    /// # Errors
+    /// The objective's error ([`Error::is_objective`]), or what the log says.
+    pub fn optimize<V: Values>(
+        &self,
+        n_trials: usize,
+        objective: impl Fn(&mut Trial) -> std::result::Result<V, BoxError> + Sync,
+    ) -> Result<()> {
+        self.optimizer().n_trials(n_trials).run(objective)
+    }
+
+    /// How to run an objective, in detail.
+    #[must_use]
+    pub fn optimizer(&self) -> Optimizer<'_> {
+        Optimizer::new(self)
+    }
+
+    /// Ends [`Study::optimize`] of this handle after the trials that are running; for objectives and callbacks.
+    pub fn stop(&self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stop_flag(&self) -> &AtomicBool {
+        &self.0.stop
+    }
+
+    /// A trial to evaluate: a waiting one if there is one, else a new one. [`Study::tell`] how it ended.
+    ///
+    /// # Errors
+    /// As [`Study::view`].
+    pub fn ask(&self) -> Result<Trial> {
+        if let Some((id, number)) = self.claim()? {
+            return Trial::begin(self, id, number);
+        }
+        let op = Op::CreateTrial { study: self.0.id, start: now() };
+        match self.progress(op, || format!("create a trial of study {:?}", self.0.name))? {
+            Verdict::Trial { id, number } => Trial::begin(self, id, number),
+            other => Err(unexpected(Some(&other), "create a trial")),
+        }
+    }
+
+    /// The first waiting trial that the log gives to us.
+    fn claim(&self) -> Result<Option<(TrialId, TrialNumber)>> {
+        loop {
+            let view = self.0.storage.view(self.0.id)?;
+            let Some((id, number)) = view.waiting().next().map(|trial| (trial.id(), trial.number())) else {
+                return Ok(None);
+            };
+            drop(view);
+            match self.progress(Op::ClaimTrial { trial: id, start: now() }, || format!("claim trial {number}")) {
+                Ok(_) => return Ok(Some((id, number))),
+                // Somebody else has it, and by now this process knows.
+                Err(error)
+                    if matches!(error.rejection(), Some(Reason::NotWaiting { .. } | Reason::Finished { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Tells how a trial ended, and returns it as it stands in the log. A value that is NaN makes it a failed
+    /// trial; infinities are values.
+    ///
+    /// # Errors
+    /// A wrong number of values ([`Error::is_invalid`], and the trial goes on running), a trial that is finished
+    /// already ([`Error::is_finished_trial`]), or what the log says.
+    pub fn tell(&self, trial: &Trial, values: impl Values) -> Result<FrozenTrial> {
+        let values = values.into_values();
+        if values.iter().any(|value| value.is_nan()) {
+            tracing::warn!(trial = trial.number().0, "trial {} failed: its value is NaN", trial.number());
+            return self.tell_failed(trial);
+        }
+        self.finish(trial, FinalState::Complete, values)?;
+        self.trial(trial.number())
+    }
+
+    /// Tells that a trial was stopped early. Its value is its last report.
+    ///
+    /// # Errors
+    /// As [`Study::tell`].
+    pub fn tell_pruned(&self, trial: &Trial) -> Result<FrozenTrial> {
+        let values = trial::pruned_values(&self.0.storage.view(self.0.id)?, trial.number());
+        self.finish(trial, FinalState::Pruned, values)?;
+        self.trial(trial.number())
+    }
+
+    /// Tells that a trial ended without a value.
+    ///
+    /// # Errors
+    /// As [`Study::tell`].
+    pub fn tell_failed(&self, trial: &Trial) -> Result<FrozenTrial> {
+        self.finish(trial, FinalState::Fail, Vec::new())?;
+        self.trial(trial.number())
+    }
+
+    pub(crate) fn finish(&self, trial: &Trial, state: FinalState, values: Vec<f64>) -> Result<()> {
+        let ops = trial.finish_ops(state, values);
+        let durability = self.0.storage.durability().of_results();
+        self.0.storage.change_all(ops, durability, || format!("finish trial {}", trial.number()))
+    }
+
+    /// Tells how a trial of this number ended: for programs that do not keep the [`Trial`].
+    ///
+    /// # Errors
+    /// As [`Study::tell`]; no trial of this number ([`Error::is_not_found`]).
+    pub fn tell_number(&self, number: TrialNumber, values: impl Values) -> Result<FrozenTrial> {
+        let mut values = values.into_values();
+        let mut state = FinalState::Complete;
+        if values.iter().any(|value| value.is_nan()) {
+            (state, values) = (FinalState::Fail, Vec::new());
+        }
+        let op = Op::FinishTrial { trial: self.trial(number)?.id, state, values, end: now() };
+        self.result(op, || format!("finish trial {number}"))?;
+        self.trial(number)
+    }
+
+    /// Enqueues a trial with these parameters: the next [`Study::ask`] of any process takes it. Parameters that
+    /// are not named are sampled.
+    ///
+    /// ```
+    /// # fn main() -> trialog::Result<()> {
+    /// # let study = trialog::Study::in_memory()?;
+    /// study.enqueue([("x", 2.0)])?;
+    /// let mut trial = study.ask()?;
+    /// assert_eq!(trial.suggest_float("x", -10.0..=10.0)?, 2.0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Study::view`].
+    pub fn enqueue<N: Into<String>, C: Into<Choice>>(
+        &self,
+        params: impl IntoIterator<Item = (N, C)>,
+    ) -> Result<TrialNumber> {
+        let params = params.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let params: BTreeMap<String, Choice> = params.collect();
+        let entry = |(name, value): (&String, &Choice)| {
+            format!("{}:{}", Json::from(name.as_str()), trial::scalar_json(value))
+        };
+        let entries: Vec<String> = params.iter().map(entry).collect();
+        let fixed =
+            Json::parse(&format!("{{{}}}", entries.join(","))).map_err(|e| Error::invalid(e.to_string()))?;
+        let mut template = TrialTemplate::new(TrialState::Waiting);
+        template.system_attrs.push((FIXED_PARAMS.to_owned(), fixed));
+        let op = Op::AddTrial { study: self.0.id, template: Box::new(template) };
+        self.0.storage.add(op, || format!("enqueue a trial in study {:?}", self.0.name))
+    }
+
+    /// Adds a trial that was run elsewhere, and returns its number.
+    ///
+    /// # Errors
+    /// A trial that contradicts itself or the study ([`Error::is_invalid`], [`Error::is_incompatible`]), or what
+    /// the log says.
+    pub fn add_trial(&self, trial: impl Into<NewTrial>) -> Result<TrialNumber> {
+        let op = self.add_op(trial.into());
+        self.0.storage.add(op, || format!("add a trial to study {:?}", self.0.name))
+    }
+
+    /// Adds many trials, as one record for each few hundred.
+    ///
+    /// # Errors
+    /// As [`Study::add_trial`]; those before the first that is refused have been added.
+    pub fn add_trials(&self, trials: impl IntoIterator<Item = impl Into<NewTrial>>) -> Result<()> {
+        let tried = || format!("add trials to study {:?}", self.0.name);
+        let mut ops = Vec::new();
+        for trial in trials {
+            ops.push(self.add_op(trial.into()));
+            if ops.len() == 256 {
+                self.0.storage.change_all(std::mem::take(&mut ops), Durability::Process, tried)?;
+            }
+        }
+        // Also when nothing is left over: this is the record that waits for all of them.
+        self.0.storage.change_all(ops, self.0.storage.durability().of_results(), tried)
+    }
+
+    fn add_op(&self, trial: NewTrial) -> Op {
+        let mut template = trial.template;
+        if template.state.is_finished() {
+            let end = *template.end.get_or_insert_with(now);
+            template.start.get_or_insert(end);
+        }
+        Op::AddTrial { study: self.0.id, template: Box::new(template) }
+    }
+
+    /// One trial.
+    ///
+    /// # Errors
+    /// [`Error::is_not_found`], or what the log says.
+    pub fn trial(&self, number: TrialNumber) -> Result<FrozenTrial> {
+        let view = self.view()?;
+        let none = || Error::new(Kind::TrialNotFound { study: self.0.name.clone(), number });
+        view.trial(number).map(FrozenTrial::from).ok_or_else(none)
+    }
+
+    /// All trials by number.
+    ///
+    /// # Errors
+    /// As [`Study::view`].
+    pub fn trials(&self) -> Result<Vec<FrozenTrial>> {
+        Ok(self.view()?.trials().map(FrozenTrial::from).collect())
+    }
+
+    /// The best complete and feasible trial of a single-objective study; the earliest of equals.
+    ///
+    /// # Errors
+    /// [`Error::is_no_complete_trial`], several objectives ([`Error::is_invalid`]), or what the log says.
+    pub fn best_trial(&self) -> Result<FrozenTrial> {
+        self.single_objective("best_trial")?;
+        let none = || Error::new(Kind::NoCompleteTrial { study: self.0.name.clone() });
+        self.view()?.best().next().map(FrozenTrial::from).ok_or_else(none)
+    }
+
+    /// The value of the best trial.
+    ///
+    /// # Errors
+    /// As [`Study::best_trial`].
+    pub fn best_value(&self) -> Result<f64> {
+        let best = self.best_trial()?;
+        best.value().ok_or_else(|| Error::new(Kind::NoCompleteTrial { study: self.0.name.clone() }))
+    }
+
+    /// The parameters of the best trial.
+    ///
+    /// # Errors
+    /// As [`Study::best_trial`].
+    pub fn best_params(&self) -> Result<Params> {
+        Ok(self.best_trial()?.params)
+    }
+
+    /// The complete and feasible trials that no other dominates, by number.
+    ///
+    /// # Errors
+    /// As [`Study::view`].
+    pub fn best_trials(&self) -> Result<Vec<FrozenTrial>> {
+        Ok(self.view()?.pareto_front().map(FrozenTrial::from).collect())
+    }
+
+    /// All trials as a table: number, values, times, duration, a column for each parameter and user attribute,
+    /// state.
+    ///
+    /// # Errors
+    /// As [`Study::view`].
+    pub fn table(&self) -> Result<Table> {
+        Ok(Table::new(self.view()?))
+    }
+
+    /// The digest of this study: equal wherever the same trials are seen.
+    ///
+    /// # Errors
+    /// As [`Study::view`].
+    pub fn digest(&self) -> Result<Digest> {
+        Ok(self.view()?.digest())
+    }
+
+    /// Notes something about the study.
+    ///
+    /// # Errors
+    /// As [`Study::view`].
+    pub fn set_user_attr(&self, key: &str, value: impl Into<Json>) -> Result<()> {
+        let op = Op::SetStudyUserAttr { study: self.0.id, key: key.to_owned(), value: value.into() };
+        self.result(op, || format!("set attribute {key:?} of study {:?}", self.0.name)).map(drop)
+    }
+
+    /// What was noted about the study.
+    ///
+    /// # Errors
+    /// As [`Study::view`].
+    pub fn user_attrs(&self) -> Result<BTreeMap<String, Json>> {
+        Ok(self.view()?.user_attrs().map(|(key, value)| (key.to_owned(), value.clone())).collect())
+    }
+
+    /// Commits what may be lost with the trial.
+    pub(crate) fn progress(&self, op: Op, tried: impl Fn() -> String) -> Result<Verdict> {
+        self.0.storage.change(op, self.0.storage.durability().of_progress(), tried)
+    }
+
+    /// Commits what must be kept.
+    fn result(&self, op: Op, tried: impl Fn() -> String) -> Result<Verdict> {
+        self.0.storage.change(op, self.0.storage.durability().of_results(), tried)
+    }
+
+    pub(crate) fn single_objective(&self, tried: &'static str) -> Result<()> {
+        if self.0.storage.view(self.0.id)?.directions().len() == 1 {
+            return Ok(());
+        }
+        Err(Error::new(Kind::SeveralObjectives { study: self.0.name.clone(), tried }))
+    }
+
+    pub(crate) fn sample_relative(
+        &self,
+        view: &StudyView,
+        number: TrialNumber,
+    ) -> Vec<(ParamKey, Arc<ParamDef>, f64)> {
+        self.0.sampler.sample_relative(view, number, self.0.seed)
+    }
+
+    pub(crate) fn sample_independent(
+        &self,
+        view: &StudyView,
+        number: TrialNumber,
+        name: &str,
+        distribution: &Distribution,
+    ) -> f64 {
+        self.0.sampler.sample_independent(view, number, self.0.seed, name, distribution)
+    }
+
+    pub(crate) fn should_prune(&self, view: &StudyView, number: TrialNumber) -> bool {
+        self.0.pruner.decide(view, number).is_prune()
+    }
+}
+
+/// This moment, as the log writes it.
+pub(crate) fn now() -> Timestamp {
+    let micros = |since: std::time::Duration| i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+    // A clock before 1970 is wrong, but no reason to fail.
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, micros))
+}
+
+fn random_seed() -> Result<u64> {
+    SysRng.try_next_u64().map_err(|error| Error::invalid(format!("no random bytes for a seed: {error}")))
+}

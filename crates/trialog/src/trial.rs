@@ -1,0 +1,340 @@
+//! A running trial: what an objective is given.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use trialog_ops::{
+    Choice, Distribution, FinalState, Json, Op, Param, ParamDef, ParamKey, ParamRef, ParamValue, TrialId,
+    TrialNumber,
+};
+use trialog_replay::{Reason, StudyView};
+
+use crate::error::{Error, Kind, Result};
+use crate::frozen::Params;
+use crate::space::{self, Category, Float, Int};
+use crate::study::{Study, now};
+
+/// The attribute that holds the parameters an enqueued trial must use; Optuna's name for it.
+pub(crate) const FIXED_PARAMS: &str = "fixed_params";
+
+/// An objective's way to say that the trial was stopped early: return it as the error.
+///
+/// ```
+/// # fn main() -> trialog::Result<()> {
+/// # let study = trialog::Study::in_memory()?;
+/// study.optimize(20, |trial| {
+///     let x = trial.suggest_float("x", 0.0..=1.0)?;
+///     for epoch in 0..10 {
+///         trial.report(epoch, x)?;
+///         if trial.should_prune()? {
+///             return Err(trialog::Pruned.into());
+///         }
+///     }
+///     Ok(x)
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pruned;
+
+impl fmt::Display for Pruned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the trial was pruned")
+    }
+}
+
+impl std::error::Error for Pruned {}
+
+/// A running trial. Ask it for parameters, report to it, and tell its study how it ended.
+#[derive(Debug)]
+pub struct Trial {
+    study: Study,
+    id: TrialId,
+    number: TrialNumber,
+    /// What the sampler proposed when the trial began, for everybody to see.
+    proposals: Vec<Proposal>,
+    /// What the objective has asked for, in order.
+    suggested: Vec<(Arc<ParamDef>, f64)>,
+    /// What an enqueued trial must use.
+    fixed: BTreeMap<String, Choice>,
+}
+
+#[derive(Debug)]
+struct Proposal {
+    key: ParamKey,
+    def: Arc<ParamDef>,
+    value: f64,
+    used: bool,
+}
+
+impl Trial {
+    pub(crate) fn begin(study: &Study, id: TrialId, number: TrialNumber) -> Result<Trial> {
+        let view = study.storage().view(study.id())?;
+        let fixed = fixed_params(&view, number);
+        let mut trial =
+            Trial { study: study.clone(), id, number, proposals: Vec::new(), suggested: Vec::new(), fixed };
+        trial.propose(&view)?;
+        Ok(trial)
+    }
+
+    /// Samples every parameter that is known beforehand, and publishes them as one record, so that other workers
+    /// see at once where this trial will be.
+    fn propose(&mut self, view: &StudyView) -> Result<()> {
+        for (key, def, sampled) in self.study.sample_relative(view, self.number) {
+            let fixed = self.fixed.get(&def.name).and_then(|choice| internal(&def.distribution, choice));
+            self.proposals.push(Proposal { key, def, value: fixed.unwrap_or(sampled), used: false });
+        }
+        if self.proposals.is_empty() {
+            return Ok(());
+        }
+        let params = self.proposals.iter().map(|p| Param { param: ParamRef::Key(p.key), value: p.value });
+        let op = Op::SetParams { trial: self.id, params: params.collect() };
+        self.study.progress(op, || format!("set the parameters of trial {}", self.number)).map(drop)
+    }
+
+    /// The trial's number in its study.
+    #[must_use]
+    pub fn number(&self) -> TrialNumber {
+        self.number
+    }
+
+    /// The study it belongs to.
+    #[must_use]
+    pub fn study(&self) -> &Study {
+        &self.study
+    }
+
+    /// The parameters that it was asked for so far.
+    #[must_use]
+    pub fn params(&self) -> Params {
+        let external =
+            |(def, value): &(Arc<ParamDef>, f64)| (def.name.clone(), def.distribution.to_external(*value));
+        Params(self.suggested.iter().map(external).collect())
+    }
+
+    /// A real number from a range such as `0.0..=1.0`, or from [`float`](crate::float)`(1e-5..=1e-1).log()`.
+    ///
+    /// Asked again for the same name it answers the same value.
+    ///
+    /// # Errors
+    /// A range that makes no sense ([`Error::is_invalid`]), a name that the study knows as another kind of
+    /// parameter ([`Error::is_incompatible`]), or what the log says.
+    pub fn suggest_float(&mut self, name: &str, range: impl Into<Float>) -> Result<f64> {
+        let distribution = valid(name, range.into().try_into())?;
+        self.suggest_internal(name, distribution)
+    }
+
+    /// A whole number from a range such as `1..=10`, or from [`int`](crate::int)`(8..=512).log()`.
+    ///
+    /// # Errors
+    /// As [`Trial::suggest_float`].
+    pub fn suggest_int(&mut self, name: &str, range: impl Into<Int>) -> Result<i64> {
+        let distribution = valid(name, range.into().try_into())?;
+        Ok(self.suggest_internal(name, distribution)? as i64)
+    }
+
+    /// One of the choices.
+    ///
+    /// # Errors
+    /// As [`Trial::suggest_float`]; no choices, or one that is there twice.
+    pub fn suggest_categorical<T: Category>(&mut self, name: &str, choices: &[T]) -> Result<T> {
+        let distribution = valid(name, space::categorical(choices))?;
+        let index = self.suggest_internal(name, distribution)? as usize;
+        // Replay takes no index beyond the choices.
+        choices
+            .get(index)
+            .cloned()
+            .ok_or_else(|| Error::invalid(format!("parameter {name:?} has no choice {index}")))
+    }
+
+    /// A value of any distribution.
+    ///
+    /// # Errors
+    /// As [`Trial::suggest_float`].
+    pub fn suggest(&mut self, name: &str, distribution: &Distribution) -> Result<ParamValue> {
+        let value = self.suggest_internal(name, distribution.clone())?;
+        Ok(distribution.to_external(value))
+    }
+
+    fn suggest_internal(&mut self, name: &str, distribution: Distribution) -> Result<f64> {
+        if let Some((def, value)) = self.suggested.iter().find(|(def, _)| def.name == name) {
+            return repeated(def, &distribution, *value);
+        }
+        let mut proposed = None;
+        if let Some(proposal) = self.proposals.iter_mut().find(|p| p.def.name == name) {
+            proposal.used = true;
+            let known = &proposal.def.distribution;
+            if *known == distribution {
+                self.suggested.push((Arc::clone(&proposal.def), proposal.value));
+                return Ok(proposal.value);
+            }
+            // The range has changed since: the value still does if it lies inside.
+            proposed = Some(proposal.value).filter(|_| known.is_compatible(&distribution));
+        }
+        let value = self.choose(name, &distribution, proposed)?;
+        let def = ParamDef { name: name.to_owned(), distribution };
+        let op = Op::SetParams {
+            trial: self.id,
+            params: vec![Param { param: ParamRef::Def(Box::new(def.clone())), value }],
+        };
+        self.study.progress(op, || format!("set parameter {name:?} of trial {}", self.number))?;
+        self.suggested.push((Arc::new(def), value));
+        Ok(value)
+    }
+
+    /// The value of a parameter that was not proposed with this very distribution.
+    fn choose(&self, name: &str, distribution: &Distribution, proposed: Option<f64>) -> Result<f64> {
+        if let Some(choice) = self.fixed.get(name) {
+            let Some(value) = internal(distribution, choice) else {
+                let detail =
+                    format!("trial {} was enqueued with {name} = {choice}, but it is {distribution}", self.number);
+                return Err(Error::invalid(detail));
+            };
+            if !distribution.contains(value) {
+                tracing::warn!(
+                    trial = self.number.0,
+                    "{name} was enqueued as {choice}, outside of {distribution}; used as it is"
+                );
+            }
+            return Ok(value);
+        }
+        if let Some(only) = distribution.single() {
+            return Ok(only);
+        }
+        match proposed {
+            Some(value) if distribution.contains(value) => Ok(value),
+            _ => {
+                let view = self.study.storage().view(self.study.id())?;
+                Ok(self.study.sample_independent(&view, self.number, name, distribution))
+            }
+        }
+    }
+
+    /// Reports an intermediate value at a step, such as the accuracy after an epoch. Everybody sees it at once.
+    ///
+    /// The first report for a step stays; a later one is ignored with a warning. NaN may be reported: pruners
+    /// take it as bad.
+    ///
+    /// # Errors
+    /// The study has several objectives ([`Error::is_invalid`]), the trial is finished
+    /// ([`Error::is_finished_trial`]), or what the log says.
+    pub fn report(&mut self, step: u64, value: f64) -> Result<()> {
+        self.study.single_objective("report")?;
+        let view = self.study.storage().view(self.study.id())?;
+        let known =
+            view.trial(self.number).is_some_and(|t| t.reports().binary_search_by_key(&step, |r| r.0).is_ok());
+        drop(view);
+        if known {
+            tracing::warn!(trial = self.number.0, step, "step was reported before; the first value stays");
+            return Ok(());
+        }
+        let op = Op::Report { trial: self.id, step, value };
+        self.study.progress(op, || format!("report step {step} of trial {}", self.number)).map(drop)
+    }
+
+    /// True if the study's pruner thinks that the trial is not worth going on with, by all reports of all
+    /// workers. Return [`Pruned`] as the objective's error then.
+    ///
+    /// # Errors
+    /// The study has several objectives, or what the log says.
+    pub fn should_prune(&self) -> Result<bool> {
+        self.study.single_objective("should_prune")?;
+        let view = self.study.view()?;
+        Ok(self.study.should_prune(&view, self.number))
+    }
+
+    /// Notes something about the trial.
+    ///
+    /// # Errors
+    /// The trial is finished, or what the log says.
+    pub fn set_user_attr(&mut self, key: &str, value: impl Into<Json>) -> Result<()> {
+        let op = Op::SetTrialUserAttr { trial: self.id, key: key.to_owned(), value: value.into() };
+        self.study.progress(op, || format!("set attribute {key:?} of trial {}", self.number)).map(drop)
+    }
+
+    /// Sets a constraint; it is met when the value is at most 0. Samplers avoid what violates constraints, and
+    /// only feasible trials can be the best. The first value of a name stays.
+    ///
+    /// # Errors
+    /// NaN ([`Error::is_invalid`]), a finished trial, or what the log says.
+    pub fn set_constraint(&mut self, name: &str, value: f64) -> Result<()> {
+        let op = Op::SetConstraint { trial: self.id, name: name.to_owned(), value };
+        match self.study.progress(op, || format!("set constraint {name:?} of trial {}", self.number)) {
+            Err(error) if matches!(error.rejection(), Some(Reason::ConstraintSet { .. })) => {
+                tracing::warn!(trial = self.number.0, "constraint {name} has a value already; the first one stays");
+                Ok(())
+            }
+            other => other.map(drop),
+        }
+    }
+
+    /// The ops that end the trial: what was proposed and never asked for is taken back.
+    pub(crate) fn finish_ops(&self, state: FinalState, values: Vec<f64>) -> Vec<Op> {
+        let finish = Op::FinishTrial { trial: self.id, state, values, end: now() };
+        let unused: Vec<ParamKey> = self.proposals.iter().filter(|p| !p.used).map(|p| p.key).collect();
+        if unused.is_empty() {
+            return vec![finish];
+        }
+        vec![Op::RetractParams { trial: self.id, params: unused }, finish]
+    }
+}
+
+/// What the pruned trial is worth: its last intermediate value, if that is a number.
+pub(crate) fn pruned_values(view: &StudyView, number: TrialNumber) -> Vec<f64> {
+    let reports = view.trial(number).map_or(&[][..], |trial| trial.reports());
+    match (view.directions(), reports.last()) {
+        ([_], Some(&(_, value))) if !value.is_nan() => vec![value],
+        _ => Vec::new(),
+    }
+}
+
+fn repeated(first: &ParamDef, now: &Distribution, value: f64) -> Result<f64> {
+    if !first.distribution.is_compatible(now) {
+        let (name, now) = (first.name.clone(), now.to_string());
+        return Err(Error::new(Kind::Changed { name, first: first.distribution.to_string(), now }));
+    }
+    if first.distribution != *now {
+        tracing::warn!("{} was suggested as {} before; its value stays", first.name, first.distribution);
+    }
+    Ok(value)
+}
+
+fn valid(
+    name: &str,
+    distribution: std::result::Result<Distribution, trialog_ops::DistributionError>,
+) -> Result<Distribution> {
+    distribution.map_err(|source| Error::new(Kind::Distribution { name: name.to_owned(), source }))
+}
+
+fn internal(distribution: &Distribution, choice: &Choice) -> Option<f64> {
+    distribution.to_internal(&ParamValue::Categorical(choice.clone()))
+}
+
+fn fixed_params(view: &StudyView, number: TrialNumber) -> BTreeMap<String, Choice> {
+    let attr = view.trial(number).and_then(|trial| trial.system_attr(FIXED_PARAMS)).and_then(Json::to_value);
+    let Some(serde_json::Value::Object(fixed)) = attr else { return BTreeMap::new() };
+    fixed.into_iter().filter_map(|(name, value)| Some((name, scalar(&value)?))).collect()
+}
+
+fn scalar(value: &serde_json::Value) -> Option<Choice> {
+    use serde_json::Value;
+    Some(match value {
+        Value::Null => Choice::Null,
+        Value::Bool(v) => Choice::from(*v),
+        Value::Number(v) => v.as_i64().map(Choice::Int).or_else(|| v.as_f64().map(Choice::Float))?,
+        Value::String(v) => Choice::from(v.as_str()),
+        Value::Array(_) | Value::Object(_) => return None,
+    })
+}
+
+pub(crate) fn scalar_json(choice: &Choice) -> Json {
+    match choice {
+        Choice::Null => Json::null(),
+        Choice::Bool(v) => Json::from(*v),
+        Choice::Int(v) => Json::from(*v),
+        Choice::Float(v) => Json::from(*v),
+        Choice::Str(v) => Json::from(&**v),
+    }
+}
