@@ -317,3 +317,57 @@ fn add_trial(d: &mut BytesDecoder<'_>) -> Result<Op, DecodeError> {
     };
     Ok(Op::AddTrial { study: StudyId(body.study), template: Box::new(template) })
 }
+
+#[cfg(test)]
+mod tests {
+    use bincode::de::Decoder;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::table::OPS;
+    use crate::wire::{decoder, encoder};
+
+    /// Reads a body in both ways. `true` if the quick one took it.
+    fn check(code: u8, body: &[u8]) -> Result<bool, TestCaseError> {
+        let (mut plain, mut full) = (decoder(body), decoder(body));
+        let mut ops = Vec::new();
+        if decode_plain(code, plain.reader(), &mut ops).is_none() {
+            prop_assert!(ops.is_empty());
+            return Ok(false);
+        }
+        let op = decode(code, &mut full).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        prop_assert_eq!(format!("{:?}", ops.pop()), format!("{op:?}"));
+        prop_assert_eq!(plain.reader().at(), full.reader().at());
+        Ok(true)
+    }
+
+    fn byte() -> impl Strategy<Value = u8> {
+        prop_oneof![4 => 0u8..5, 2 => 248u8.., 1 => any::<u8>()]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_quickly_is_read_alike(body in proptest::collection::vec(byte(), 0..60)) {
+            for spec in OPS {
+                check(spec.code, &body)?;
+            }
+        }
+    }
+
+    #[test]
+    fn the_common_ops_are_read_quickly() {
+        let (trial, start) = (TrialId(70_000), Timestamp(-1));
+        let param = |key| Param { param: ParamRef::Key(ParamKey(key)), value: 0.5 };
+        let ops = [
+            Op::CreateTrial { study: StudyId(300), start },
+            Op::SetParams { trial, params: vec![param(0), param(250), param(70_000)] },
+            Op::Report { trial, step: 251, value: f64::NAN },
+            Op::FinishTrial { trial, state: FinalState::Pruned, values: vec![0.5], end: start },
+        ];
+        for op in ops {
+            let mut body = Vec::new();
+            encode(&op, &mut encoder(&mut body)).expect("plain values");
+            assert!(check(crate::code_of(&op), &body).is_ok_and(|quick| quick), "{op:?}");
+        }
+    }
+}

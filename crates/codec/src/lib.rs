@@ -19,7 +19,7 @@ pub use table::{OPS, OpSpec, SKIPPABLE, code_of};
 use wire::{BytesDecoder, RESERVE_MAX, WRITES, decoder, encoder, field, keyed, varint};
 
 /// The version of the record format that this crate writes, and the newest that it reads.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u32 = 1;
 
 /// The longest payload that a frame can carry, and that [`decode_record`] accepts.
 pub const RECORD_BYTES_MAX: usize = (1 << 24) - 1;

@@ -126,6 +126,7 @@ impl Reader for Bytes<'_> {
 
     #[inline]
     fn peek_read(&mut self, n: usize) -> Option<&[u8]> {
+        self.field_at = self.at;
         self.bytes[self.at..].get(..n)
     }
 
@@ -239,7 +240,7 @@ impl<'de, C, T: Form> BorrowDecode<'de, C> for Many<'_, T> {
         const { assert!(T::BYTES_MIN > 0, "a sequence of nothing could be as long as it says") };
         let claimed = u64::borrow_decode(d)?;
         let bytes = usize::try_from(claimed).ok().and_then(|count| count.checked_mul(T::BYTES_MIN));
-        let fits = bytes.is_some_and(|bytes| d.reader().peek_read(bytes).is_some());
+        let fits = claimed == 0 || bytes.is_some_and(|bytes| d.reader().peek_read(bytes).is_some());
         if !fits {
             return Err(DecodeError::UnexpectedEnd { additional: 1 });
         }
