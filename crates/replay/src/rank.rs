@@ -5,7 +5,7 @@ use std::sync::Arc;
 /// Values per block before it is split in two.
 const BLOCK: usize = 512;
 
-/// A sorted multiset of doubles without NaN. Cloning shares the blocks.
+/// A sorted multiset of doubles without NaN, -0.0 before 0.0. Cloning shares the blocks.
 #[derive(Clone, Debug, Default)]
 pub struct RankList {
     blocks: Vec<Arc<Vec<f64>>>,
@@ -25,16 +25,16 @@ impl RankList {
         self.len == 0
     }
 
-    /// How many values are strictly less than `value`.
+    /// How many values are strictly less than `value`; none is less than NaN.
     #[must_use]
     pub fn count_less(&self, value: f64) -> usize {
         self.count(|v| v < value)
     }
 
-    /// How many values are strictly greater than `value`.
+    /// How many values are strictly greater than `value`; none is greater than NaN.
     #[must_use]
     pub fn count_greater(&self, value: f64) -> usize {
-        self.len - self.count(|v| v <= value)
+        self.len - self.count(|v| v <= value || value.is_nan())
     }
 
     fn count(&self, below: impl Fn(f64) -> bool) -> usize {
@@ -84,14 +84,15 @@ impl RankList {
             return;
         }
         self.len += 1;
-        let found = self.blocks.partition_point(|block| block.last().is_some_and(|&last| last < value));
+        let found =
+            self.blocks.partition_point(|block| block.last().is_some_and(|last| last.total_cmp(&value).is_lt()));
         let at = found.min(self.blocks.len().saturating_sub(1));
         let Some(block) = self.blocks.get_mut(at) else {
             self.blocks.push(Arc::new(vec![value]));
             return;
         };
         let block = Arc::make_mut(block);
-        block.insert(block.partition_point(|&v| v < value), value);
+        block.insert(block.partition_point(|v| v.total_cmp(&value).is_lt()), value);
         if block.len() > BLOCK {
             let upper = block.split_off(BLOCK / 2);
             self.blocks.insert(at + 1, Arc::new(upper));
@@ -102,11 +103,12 @@ impl RankList {
         if value.is_nan() {
             return;
         }
-        let at = self.blocks.partition_point(|block| block.last().is_some_and(|&last| last < value));
+        let at =
+            self.blocks.partition_point(|block| block.last().is_some_and(|last| last.total_cmp(&value).is_lt()));
         let Some(block) = self.blocks.get_mut(at) else { return };
         let block = Arc::make_mut(block);
-        let index = block.partition_point(|&v| v < value);
-        if block.get(index) == Some(&value) {
+        let index = block.partition_point(|v| v.total_cmp(&value).is_lt());
+        if block.get(index).is_some_and(|v| v.to_bits() == value.to_bits()) {
             block.remove(index);
             self.len -= 1;
             if block.is_empty() {
@@ -148,6 +150,24 @@ mod tests {
             prop_assert_eq!(list.count_greater(probe), plain.iter().filter(|&&v| v > probe).count());
             prop_assert_eq!(list.nth(plain.len() / 2), plain.get(plain.len() / 2).copied());
         }
+    }
+
+    #[test]
+    fn zeros_keep_their_signs() {
+        let mut list = RankList::default();
+        for v in [0.0, -0.0, 0.0] {
+            list.insert(v);
+        }
+        list.remove(0.0);
+        assert_eq!(list.iter().map(f64::to_bits).collect::<Vec<_>>(), [(-0.0f64).to_bits(), 0]);
+        assert_eq!((list.count_less(0.0), list.count_greater(-0.0)), (0, 0));
+    }
+
+    #[test]
+    fn nothing_compares_with_nan() {
+        let mut list = RankList::default();
+        list.insert(1.0);
+        assert_eq!((list.count_less(f64::NAN), list.count_greater(f64::NAN)), (0, 0));
     }
 
     #[test]

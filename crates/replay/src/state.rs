@@ -185,7 +185,7 @@ impl State {
                 return Ok(Verdict::Study(id));
             }
             Op::DeleteStudy { study: id } => {
-                let name = Arc::clone(&self.study_mut(*id)?.name);
+                let name = Arc::clone(&self.study_ref(*id)?.name);
                 self.names.remove(&name);
                 self.studies[id.0 as usize] = None;
             }
@@ -196,11 +196,10 @@ impl State {
                 self.study_mut(*study)?.system_attrs.insert(Arc::from(key.as_str()), value.clone());
             }
             Op::SetMetricNames { study, names } => {
-                let study = self.study_mut(*study)?;
-                if names.len() != study.directions.len() {
+                if names.len() != self.study_ref(*study)?.directions.len() {
                     return Err(Reason::BadStudy);
                 }
-                study.metric_names = Some(Arc::from(names.as_slice()));
+                self.study_mut(*study)?.metric_names = Some(Arc::from(names.as_slice()));
             }
             Op::SetStudyConfig { study, config } => {
                 self.study_mut(*study)?.config = Some(Arc::new((**config).clone()));
@@ -214,43 +213,51 @@ impl State {
             Op::AddTrial { study, template } => return self.add_trial(*study, template),
             Op::ClaimTrial { trial, start } => {
                 let (study, number) = self.open_trial(*trial)?;
-                if study.trials.state(number) != TrialState::Waiting {
-                    return Err(Reason::NotWaiting { number: TrialNumber(number as u32) });
+                if study.trials.state(number.index()) != TrialState::Waiting {
+                    return Err(Reason::NotWaiting { number });
                 }
+                let (study, number) = self.open_trial_mut(*trial)?;
                 study.claim(number, *start);
             }
             Op::RequeueTrial { trial } => {
                 let (study, number) = self.open_trial(*trial)?;
-                if study.trials.state(number) != TrialState::Running {
-                    return Err(Reason::NotRunning { number: TrialNumber(number as u32) });
+                if study.trials.state(number.index()) != TrialState::Running {
+                    return Err(Reason::NotRunning { number });
                 }
+                let (study, number) = self.open_trial_mut(*trial)?;
                 study.requeue(number);
             }
             Op::SetParams { trial, params } => return self.set_params(*trial, params),
             Op::RetractParams { trial, params } => {
-                let (study, number) = self.open_trial(*trial)?;
+                self.open_trial(*trial)?;
+                if params.iter().any(|key| self.params.get(*key).is_none()) {
+                    return Err(Reason::NoParam);
+                }
+                let (study, number) = self.open_trial_mut(*trial)?;
                 for key in params {
                     study.retract_param(number, *key);
                 }
             }
             Op::Report { trial, step, value } => {
-                let (study, number) = self.open_trial(*trial)?;
+                self.open_trial(*trial)?;
                 if *step > STEP_MAX {
                     return Err(Reason::BadTemplate { detail: "a step is too large" });
                 }
+                let (study, number) = self.open_trial_mut(*trial)?;
                 study.report(number, *step, *value);
             }
             Op::FinishTrial { trial, state, values, end } => {
-                let (study, number) = self.open_trial(*trial)?;
+                let (study, _) = self.open_trial(*trial)?;
                 study::check_values((*state).into(), values, study.directions.len())?;
+                let (study, number) = self.open_trial_mut(*trial)?;
                 study.finish(number, *state, values, Some(*end));
             }
             Op::SetTrialUserAttr { trial, key, value } => {
-                let (study, number) = self.open_trial(*trial)?;
+                let (study, number) = self.open_trial_mut(*trial)?;
                 study.trials.extras_mut(number).user_attrs.insert(Arc::from(key.as_str()), value.clone());
             }
             Op::SetTrialSystemAttr { trial, key, value } => {
-                let (study, number) = self.open_trial(*trial)?;
+                let (study, number) = self.open_trial_mut(*trial)?;
                 study.trials.extras_mut(number).system_attrs.insert(Arc::from(key.as_str()), value.clone());
             }
             Op::SetConstraint { trial, name, value } => {
@@ -258,11 +265,12 @@ impl State {
                 if value.is_nan() {
                     return Err(Reason::Nan);
                 }
-                let constraints = &mut study.trials.extras_mut(number).constraints;
-                if constraints.contains_key(name.as_str()) {
+                let extras = study.trials.extras(number.index());
+                if extras.is_some_and(|extras| extras.constraints.contains_key(name.as_str())) {
                     return Err(Reason::ConstraintSet { name: name.clone() });
                 }
-                constraints.insert(Arc::from(name.as_str()), *value);
+                let (study, number) = self.open_trial_mut(*trial)?;
+                study.trials.extras_mut(number).constraints.insert(Arc::from(name.as_str()), *value);
             }
             Op::Skipped { .. } => return Ok(Verdict::Skipped),
         }
@@ -362,12 +370,17 @@ impl State {
     }
 
     /// A trial that is not finished, as its study and number.
-    fn open_trial(&mut self, trial: TrialId) -> Result<(&mut Study, usize), Reason> {
-        let (study, number) = self.trial(trial).ok_or(Reason::NoTrial { trial })?;
-        let state = self.study_ref(study)?.trials.state(number.index());
-        if state.is_finished() {
-            return Err(Reason::Finished { number, state });
-        }
-        Ok((self.study_mut(study)?, number.index()))
+    fn open_trial(&self, trial: TrialId) -> Result<(&Study, TrialNumber), Reason> {
+        let (id, number) = self.trial(trial).ok_or(Reason::NoTrial { trial })?;
+        let study = self.study_ref(id)?;
+        let state = study.trials.state(number.index());
+        if state.is_finished() { Err(Reason::Finished { number, state }) } else { Ok((study, number)) }
+    }
+
+    /// The same to be changed. While somebody holds a view of the study this copies it, so look before.
+    fn open_trial_mut(&mut self, trial: TrialId) -> Result<(&mut Study, usize), Reason> {
+        self.open_trial(trial)?;
+        let (id, number) = self.trial(trial).ok_or(Reason::NoTrial { trial })?;
+        Ok((self.study_mut(id)?, number.index()))
     }
 }

@@ -194,12 +194,14 @@ impl Study {
                 extras.constraints.entry(Arc::from(name.as_str())).or_insert(*value);
             }
         }
+        // An unfinished trial may come with values; they stay until it ends with others.
+        self.trials.set_values(number, &template.values);
         match template.state {
             TrialState::Waiting => {}
             TrialState::Running => self.move_to(number, TrialState::Running),
-            TrialState::Complete => self.finish(number, FinalState::Complete, &template.values, template.end),
-            TrialState::Pruned => self.finish(number, FinalState::Pruned, &template.values, template.end),
-            TrialState::Fail => self.finish(number, FinalState::Fail, &template.values, template.end),
+            TrialState::Complete => self.finish(number, FinalState::Complete, &[], template.end),
+            TrialState::Pruned => self.finish(number, FinalState::Pruned, &[], template.end),
+            TrialState::Fail => self.finish(number, FinalState::Fail, &[], template.end),
         }
         number
     }
@@ -223,9 +225,7 @@ impl Study {
     pub(crate) fn finish(&mut self, number: usize, state: FinalState, values: &[f64], end: Option<Timestamp>) {
         self.move_to(number, state.into());
         self.trials.ends.set(number, end.map_or(NEVER, |t| t.0));
-        for (column, value) in self.trials.values.iter_mut().zip(values) {
-            column.set(number, *value);
-        }
+        self.trials.set_values(number, values);
         match state {
             FinalState::Fail => {}
             FinalState::Pruned => self.index.joint_pruned_too.narrow(&self.trials, number),
@@ -297,7 +297,7 @@ impl Study {
     pub(crate) fn retract_param(&mut self, number: usize, key: ParamKey) {
         if let Some(slot) = (*self.trials.slot_of_key.get(key.0 as usize)).checked_sub(1) {
             let param = &mut self.trials.params[slot as usize];
-            if param.key(number) == key {
+            if param.value(number).is_some() && param.key(number) == key {
                 param.values.set(number, f64::NAN);
             }
         }
@@ -366,6 +366,12 @@ impl Trials {
 
     pub(crate) fn end(&self, number: usize) -> Option<Timestamp> {
         Some(*self.ends.get(number)).filter(|&t| t != NEVER).map(Timestamp)
+    }
+
+    fn set_values(&mut self, number: usize, values: &[f64]) {
+        for (column, value) in self.values.iter_mut().zip(values) {
+            column.set(number, *value);
+        }
     }
 
     pub(crate) fn reports(&self, number: usize) -> &[(u64, f64)] {
