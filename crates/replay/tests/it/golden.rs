@@ -1,0 +1,67 @@
+//! The digest of a fixed log, so that an accidental change of the canonical encoding is seen.
+
+use trialog_ops::{Record, SessionId, SessionRef};
+use trialog_replay::State;
+
+use crate::table::ops;
+
+/// Every kind of op, and every kind of value that the encoding treats on its own.
+const LOG: &str = "
+    study a minimize maximize with tpe hyperband 7
+    study gone minimize
+    study c maximize
+    metrics 0 loss accuracy
+    configure 2 random none 18446744073709551615
+    attr-of-study 0 author=\"me\"
+    system-attr-of-study 0 note=[1,NaN]
+    trial 0 at 10
+    trial 1 at 11
+    delete 1
+    params 0 x=float(0,1):0.5 s=float(0,1,0.25):0.25 l=float(1e-5,1,log):0.001
+    params 0 i=int(-3,9):-2 j=int(1,9,2):3 m=int(1,64,log):8 c=cat(a,1,1.0,true,null):4
+    report 0 3 0.25
+    report 0 1 NaN
+    report 0 9007199254740993 -0.0
+    constraint 0 c1 -1.5
+    attr 0 k={}
+    system-attr 0 k=null
+    finish 0 complete inf -0.0 at 20
+    add 2 waiting params x=float(0,1):1 user fixed=true
+    add 2 running start 12 params k0:2
+    add 2 pruned values 0.5 start 12 end 13 reports 0:1 4:-inf constraints c:1
+    add 2 fail end -5
+    params 3 x=float(0,2):1
+    retract 2 k0
+    claim 2 at 30
+    requeue 2
+    skipped 200
+    trial 9 at 1
+";
+
+#[test]
+fn the_digest_of_a_fixed_log_is_pinned() {
+    let mut state = State::new();
+    for (op, counter) in ops(LOG).into_iter().zip(0..) {
+        let session = SessionRef::Id(SessionId([counter as u8 / 10; 16]));
+        state.apply(&Record { session, counter, ops: vec![op] }, &mut Vec::new());
+    }
+    let found = [state.digest(), state.studies().next().unwrap().digest(), State::new().digest()];
+    let expected = [
+        "8a4260f390af4a5ef9a50dfa6c47a800",
+        "4d9296ffba000dcb514b793ae5ba2b62",
+        "2c34ce1df23b838c5abf2a7f6437cca3",
+    ];
+    assert_eq!(found.map(|digest| digest.to_string()), expected);
+}
+
+#[test]
+fn canary_a_flipped_sign_of_zero_is_seen() {
+    let digest = |log: &str| {
+        let record = Record { session: SessionRef::Id(SessionId([0; 16])), counter: 0, ops: ops(log) };
+        let mut state = State::new();
+        state.apply(&record, &mut Vec::new());
+        state.digest()
+    };
+    assert_eq!(digest(LOG), digest(LOG));
+    assert_ne!(digest(LOG), digest(&LOG.replace("inf -0.0 at", "inf 0.0 at")));
+}

@@ -1,0 +1,162 @@
+//! What a view keeps at hand, computed again from the trials by the plainest means: the oracle of the indices.
+
+use trialog_ops::{Direction, Distribution, TrialState};
+use trialog_replay::{BEST_KEPT, Over, StudyView, TrialView};
+
+/// Mistakes that a comparison must notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bug {
+    None,
+    InfeasibleIsBest,
+    LaterTieFirst,
+    PrunedIsComplete,
+    LastReportOfRung,
+    NanReaches,
+    RunningForgotten,
+}
+
+impl Bug {
+    pub(crate) const PLANTED: [Bug; 6] = [
+        Bug::InfeasibleIsBest,
+        Bug::LaterTieFirst,
+        Bug::PrunedIsComplete,
+        Bug::LastReportOfRung,
+        Bug::NanReaches,
+        Bug::RunningForgotten,
+    ];
+}
+
+/// A question to a rung: its step, a value, and which way is better.
+pub(crate) type Probe = (u64, f64, Direction);
+
+/// Everything that follows from the trials.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Derived {
+    counts: [usize; 5],
+    running: Vec<u32>,
+    waiting: Vec<u32>,
+    best: Vec<u32>,
+    front: Vec<u32>,
+    joint_complete: Vec<(String, Distribution)>,
+    joint_both: Vec<(String, Distribution)>,
+    /// Bits of the values of complete trials at each probe's step.
+    complete_at: Vec<Vec<u64>>,
+    /// How many reached each probe's rung, and how many of them with a better value.
+    rungs: Vec<(usize, usize)>,
+}
+
+fn number(trial: TrialView<'_>) -> u32 {
+    trial.number().0
+}
+
+fn bits(values: impl IntoIterator<Item = f64>) -> Vec<u64> {
+    values.into_iter().map(f64::to_bits).collect()
+}
+
+impl Derived {
+    /// As the view answers.
+    pub(crate) fn kept(view: &StudyView, probes: &[Probe]) -> Derived {
+        let space = |over| view.joint_space(over).map(|(name, d)| (name.to_owned(), d.clone())).collect();
+        Derived {
+            counts: TrialState::ALL.map(|state| view.count(state)),
+            running: view.running().map(number).collect(),
+            waiting: view.waiting().map(number).collect(),
+            best: view.best().map(number).collect(),
+            front: view.pareto_front().map(number).collect(),
+            joint_complete: space(Over::Complete),
+            joint_both: space(Over::CompleteAndPruned),
+            complete_at: probes
+                .iter()
+                .map(|&(step, ..)| view.complete_at(step).map_or(Vec::new(), |list| bits(list.iter())))
+                .collect(),
+            rungs: probes
+                .iter()
+                .map(|&(step, value, direction)| {
+                    let rung = view.rung(step);
+                    (rung.len(), rung.count_better(value, direction))
+                })
+                .collect(),
+        }
+    }
+
+    /// As the trials have it, but for a planted bug.
+    pub(crate) fn naive(view: &StudyView, probes: &[Probe], bug: Bug) -> Derived {
+        let trials: Vec<TrialView<'_>> = view.trials().collect();
+        let in_state = |state| trials.iter().copied().filter(move |trial| trial.state() == state);
+        let numbers_in = |state| in_state(state).map(number).collect::<Vec<u32>>();
+        let ranked: Vec<TrialView<'_>> = in_state(TrialState::Complete)
+            .filter(|trial| trial.constraints().all(|(_, value)| value <= 0.0) || bug == Bug::InfeasibleIsBest)
+            .collect();
+        let mut running = numbers_in(TrialState::Running);
+        if bug == Bug::RunningForgotten {
+            running.pop();
+        }
+        let both = |trial: &&TrialView<'_>| matches!(trial.state(), TrialState::Complete | TrialState::Pruned);
+        let joint_both = shared(trials.iter().filter(both).copied());
+        let joint_complete = shared(in_state(TrialState::Complete));
+        Derived {
+            counts: TrialState::ALL.map(|state| in_state(state).count()),
+            running,
+            waiting: numbers_in(TrialState::Waiting),
+            best: best(view, &ranked, bug),
+            front: front(view, &ranked),
+            joint_complete: if bug == Bug::PrunedIsComplete { joint_both.clone() } else { joint_complete },
+            joint_both,
+            complete_at: probes
+                .iter()
+                .map(|&(step, ..)| {
+                    let reports = in_state(TrialState::Complete).flat_map(TrialView::reports);
+                    let at_step = reports.filter(|&&(s, value)| s == step && !value.is_nan());
+                    let mut values: Vec<f64> = at_step.map(|&(_, value)| value).collect();
+                    values.sort_by(f64::total_cmp);
+                    bits(values)
+                })
+                .collect(),
+            rungs: probes.iter().map(|probe| rung(&trials, *probe, bug)).collect(),
+        }
+    }
+}
+
+fn shared<'a>(mut trials: impl Iterator<Item = TrialView<'a>>) -> Vec<(String, Distribution)> {
+    let Some(first) = trials.next() else { return Vec::new() };
+    let mut space: Vec<(String, Distribution)> =
+        first.params().map(|(name, distribution, _)| (name.to_owned(), distribution.clone())).collect();
+    for trial in trials {
+        space.retain(|(name, distribution)| trial.params().any(|(n, d, _)| n == name && d == distribution));
+    }
+    space
+}
+
+fn best(view: &StudyView, ranked: &[TrialView<'_>], bug: Bug) -> Vec<u32> {
+    let [direction] = view.directions() else { return Vec::new() };
+    let mut ranked = ranked.to_vec();
+    if bug == Bug::LaterTieFirst {
+        ranked.reverse();
+    }
+    let loss = |trial: &TrialView<'_>| direction.loss(trial.value(0).expect("complete"));
+    ranked.sort_by(|a, b| loss(a).partial_cmp(&loss(b)).expect("no NaN"));
+    ranked.into_iter().map(number).take(BEST_KEPT).collect()
+}
+
+fn front(view: &StudyView, ranked: &[TrialView<'_>]) -> Vec<u32> {
+    let dominates = |a: &TrialView<'_>, b: &TrialView<'_>| {
+        let better = |a: &TrialView<'_>, b: &TrialView<'_>, objective: usize| {
+            view.directions()[objective].is_better(a.value(objective).unwrap(), b.value(objective).unwrap())
+        };
+        let objectives = 0..view.directions().len();
+        !objectives.clone().any(|i| better(b, a, i)) && objectives.clone().any(|i| better(a, b, i))
+    };
+    let on_front = ranked.iter().filter(|trial| !ranked.iter().any(|other| dominates(other, trial)));
+    // With one objective, the ties among those that are kept.
+    let kept = if view.directions().len() == 1 { BEST_KEPT } else { usize::MAX };
+    on_front.map(|trial| number(*trial)).take(kept).collect()
+}
+
+fn rung(trials: &[TrialView<'_>], (step, value, direction): Probe, bug: Bug) -> (usize, usize) {
+    let reached = trials.iter().filter_map(|trial| {
+        let mut after = trial.reports().iter().filter(|(s, _)| *s >= step);
+        if bug == Bug::LastReportOfRung { after.next_back() } else { after.next() }.map(|&(_, value)| value)
+    });
+    let values: Vec<f64> = reached.filter(|value| !value.is_nan() || bug == Bug::NanReaches).collect();
+    (values.len(), values.iter().filter(|v| direction.is_better(**v, value)).count())
+}

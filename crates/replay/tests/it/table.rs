@@ -1,0 +1,529 @@
+//! The table language: each line is something that happens or a question, `->`, and what must come of it.
+//!
+//! ```text
+//! study a minimize                           -> study 0
+//! trial 0 at 10                              -> trial 0 number 0
+//! params 0 x=float(0,1):0.5 c=cat(a,b):1     -> applied
+//! finish 0 complete 0.2 at 20 ; requeue 0    -> applied ; rejected: finished 0 complete
+//! show 0                                     -> a minimize, complete 1, best 0, joint c x
+//! ```
+//!
+//! A line of ops is one record; ` ; ` stands between its ops, and between their verdicts. Its writer is session
+//! `me`, which counts for itself; `@you`, `@you:7` and `@#0:7` in front name another writer, the counter, and a
+//! session by key. `again` is the last record once more. `#` begins a comment. The ops:
+//!
+//! ```text
+//! study NAME DIRECTION.. [with SAMPLER PRUNER SEED]     delete STUDY
+//! attr-of-study STUDY KEY=JSON                          system-attr-of-study STUDY KEY=JSON
+//! metrics STUDY NAME..                                  configure STUDY SAMPLER PRUNER SEED
+//! trial STUDY at TIME                                   claim TRIAL at TIME
+//! requeue TRIAL                                         finish TRIAL STATE [VALUE..] at TIME
+//! params TRIAL PARAM..                                  retract TRIAL KEY..
+//! report TRIAL STEP VALUE                               constraint TRIAL NAME VALUE
+//! attr TRIAL KEY=JSON                                   system-attr TRIAL KEY=JSON
+//! skipped CODE
+//! add STUDY STATE [values V..] [start T] [end T] [params PARAM..] [reports STEP:VALUE..] [user KEY=JSON..]
+//!     [system KEY=JSON..] [constraints NAME:VALUE..]
+//! ```
+//!
+//! A `PARAM` is `NAME=DISTRIBUTION:VALUE` or `KEY:VALUE`, a `KEY` is `k0`, a `DISTRIBUTION` is `float(0,1)`,
+//! `float(1,9,log)`, `float(0,1,0.25)`, the same with `int`, or `cat(a,1,1.0,true,null)`. The questions:
+//! `show STUDY`, `show-trial STUDY NUMBER`, `show-attrs STUDY`, `keys`, `where TRIAL`, `named NAME`,
+//! `session NAME`, `records`, `complete-at STUDY STEP`, `rung STUDY STEP DIRECTION VALUE`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{Display, Write as _};
+
+use trialog_ops::*;
+use trialog_replay::{Over, Reason, State, StudyView, TrialView, Verdict};
+
+/// Which ops and which reasons the lines of a table brought about, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) ops: BTreeSet<&'static str>,
+    pub(crate) reasons: BTreeSet<String>,
+}
+
+/// Runs a table and says which lines came out otherwise than they say.
+pub(crate) fn run(table: &str) -> Result<Seen, String> {
+    let mut log = Log::default();
+    let mut wrong = String::new();
+    for (index, line) in table.lines().enumerate() {
+        let case = line.split('#').next().unwrap_or_default().trim();
+        // `@#0:1` names a session by key and is no comment.
+        let case = if line.trim_start().starts_with("@#") { line.trim() } else { case };
+        if case.is_empty() {
+            continue;
+        }
+        let (what, expected) =
+            case.split_once("->").map_or((case, "no expectation"), |(a, b)| (a.trim(), b.trim()));
+        let found = log.line(what).unwrap_or_else(|trouble| format!("cannot read this line: {trouble}"));
+        if found != expected {
+            let number = index + 1;
+            writeln!(wrong, "line {number}: {what}\n  expected: {expected}\n  found:    {found}").unwrap();
+        }
+    }
+    if wrong.is_empty() { Ok(log.seen) } else { Err(wrong) }
+}
+
+/// Runs a table that must be right.
+#[track_caller]
+pub(crate) fn check(table: &str) {
+    if let Err(wrong) = run(table) {
+        panic!("the table is wrong\n{wrong}");
+    }
+}
+
+/// The ops of a table, for tests that fold them in their own way.
+pub(crate) fn ops(table: &str) -> Vec<Op> {
+    let lines = table.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| op(line).unwrap_or_else(|trouble| panic!("{line}: {trouble}"))).collect()
+}
+
+type Read<T> = Result<T, String>;
+
+#[derive(Default)]
+struct Log {
+    state: State,
+    counters: BTreeMap<String, u64>,
+    last: Option<Record>,
+    seen: Seen,
+}
+
+impl Log {
+    fn line(&mut self, line: &str) -> Read<String> {
+        if let Some(answer) = self.question(line) {
+            return answer;
+        }
+        if line == "again" {
+            let record = self.last.clone().ok_or("there is no last record")?;
+            return Ok(self.apply(&record));
+        }
+        let (session, counter, ops) = self.author(line)?;
+        let ops = ops.split(" ; ").map(op).collect::<Read<Vec<Op>>>()?;
+        let record = Record { session, counter, ops };
+        let verdicts = self.apply(&record);
+        self.last = Some(record);
+        Ok(verdicts)
+    }
+
+    fn author<'a>(&mut self, line: &'a str) -> Read<(SessionRef, u64, &'a str)> {
+        let (author, ops) = match line.strip_prefix('@') {
+            Some(rest) => rest.split_once(' ').ok_or("an op is missing")?,
+            None => ("me", line),
+        };
+        let (name, counter) = match author.split_once(':') {
+            Some((name, counter)) => (name, number(counter)?),
+            None => (author, self.counters.get(author).map_or(0, |last| last + 1)),
+        };
+        self.counters.insert(name.to_owned(), counter);
+        let session = match name.strip_prefix('#') {
+            Some(key) => SessionRef::Key(SessionKey(number(key)?)),
+            None => SessionRef::Id(session(name)),
+        };
+        Ok((session, counter, ops))
+    }
+
+    fn apply(&mut self, record: &Record) -> String {
+        let mut verdicts = Vec::new();
+        self.state.apply(record, &mut verdicts);
+        assert_eq!(verdicts.len(), record.ops.len(), "a verdict for each op");
+        self.seen.ops.extend(record.ops.iter().map(op_name));
+        let reasons = verdicts.iter().filter_map(Verdict::rejection);
+        self.seen.reasons.extend(reasons.map(variant));
+        join(verdicts.iter().map(verdict_words), " ; ")
+    }
+
+    fn question(&self, line: &str) -> Option<Read<String>> {
+        let mut words = line.split_whitespace();
+        Some(match (words.next()?, words.collect::<Vec<_>>().as_slice()) {
+            ("show", [study]) => self.view(study).map(|view| study_words(&view)),
+            ("show-trial", [study, trial]) => self.view(study).and_then(|view| {
+                Ok(trial_words(view.trial(TrialNumber(number(trial)?)).ok_or("there is no such trial")?))
+            }),
+            ("show-attrs", [study]) => {
+                self.view(study).map(|view| attrs_words(view.user_attrs(), view.system_attrs()))
+            }
+            ("keys", []) => Ok(self.keys_words()),
+            ("where", [trial]) => number(trial).map(|id| match self.state.trial(TrialId(id)) {
+                Some((study, number)) => format!("study {study} number {number}"),
+                None => "nowhere".into(),
+            }),
+            ("named", [name]) => Ok(or_none(self.state.study_id(name))),
+            ("session", [name]) => Ok(or_none(self.state.session_key(&session(name)))),
+            ("records", []) => Ok(self.state.records().to_string()),
+            ("complete-at", [study, step]) => self.view(study).and_then(|view| {
+                let list = view.complete_at(number(step)?);
+                Ok(list.map_or("nothing".into(), |list| join(list.iter().map(|v| format!("{v:?}")), " ")))
+            }),
+            ("rung", [study, step, way, value]) => self.view(study).and_then(|view| {
+                let rung = view.rung(number(step)?);
+                let better = rung.count_better(number(value)?, direction(way)?);
+                Ok(format!("{} reached, {better} better", rung.len()))
+            }),
+            _ => return None,
+        })
+    }
+
+    fn view(&self, study: &str) -> Read<StudyView> {
+        self.state.view(StudyId(number(study)?)).ok_or("there is no such study".into())
+    }
+
+    fn keys_words(&self) -> String {
+        let mut words = Vec::new();
+        for study in self.state.studies() {
+            for column in study.params() {
+                let def =
+                    ParamDef { name: column.name().to_owned(), distribution: column.first_distribution().clone() };
+                let key = self.state.param_key(&def).expect("a used parameter has a key");
+                words.push(format!("k{key} {} {}", def.name, def.distribution));
+            }
+        }
+        words.sort();
+        words.dedup();
+        join(words, ", ")
+    }
+}
+
+/// The id of a session named in a table: its name, and zeros.
+fn session(name: &str) -> SessionId {
+    let mut id = [0; 16];
+    id[..name.len()].copy_from_slice(name.as_bytes());
+    SessionId(id)
+}
+
+// From words to ops.
+
+fn number<T: std::str::FromStr>(word: &str) -> Read<T> {
+    word.parse().map_err(|_| format!("{word:?} is no number that fits here"))
+}
+
+fn time(word: &str) -> Read<Timestamp> {
+    number(word).map(Timestamp)
+}
+
+fn direction(word: &str) -> Read<Direction> {
+    match word {
+        "minimize" => Ok(Direction::Minimize),
+        "maximize" => Ok(Direction::Maximize),
+        _ => Err(format!("{word:?} is no direction")),
+    }
+}
+
+fn state(word: &str) -> Read<TrialState> {
+    let found = TrialState::ALL.into_iter().find(|state| state.to_string() == word);
+    found.ok_or_else(|| format!("{word:?} is no state of a trial"))
+}
+
+fn key(word: &str) -> Read<ParamKey> {
+    number(word.strip_prefix('k').ok_or_else(|| format!("{word:?} is no key"))?).map(ParamKey)
+}
+
+fn attr(word: &str) -> Read<(String, Json)> {
+    let (key, value) = word.split_once('=').ok_or_else(|| format!("{word:?} is no KEY=JSON"))?;
+    Ok((key.to_owned(), Json::parse(value).map_err(|error| error.to_string())?))
+}
+
+fn pair<A: std::str::FromStr, B: std::str::FromStr>(word: &str) -> Read<(A, B)> {
+    let (a, b) = word.split_once(':').ok_or_else(|| format!("{word:?} is no A:B"))?;
+    Ok((number(a)?, number(b)?))
+}
+
+fn config(words: &[&str]) -> Read<Box<StudyConfig>> {
+    let [sampler, pruner, seed] = words else { return Err("a configuration is SAMPLER PRUNER SEED".into()) };
+    let component = |name: &&str| ComponentSpec { name: (*name).to_owned(), version: 1, options: Json::null() };
+    Ok(Box::new(StudyConfig { sampler: component(sampler), pruner: component(pruner), seed: number(seed)? }))
+}
+
+fn choice(word: &str) -> Choice {
+    match (word, word.parse::<i64>(), word.parse::<f64>()) {
+        ("null", ..) => Choice::Null,
+        ("true" | "false", ..) => Choice::Bool(word == "true"),
+        (_, Ok(int), _) => Choice::Int(int),
+        (_, _, Ok(float)) => Choice::Float(float),
+        _ => Choice::from(word),
+    }
+}
+
+fn distribution(word: &str) -> Read<Distribution> {
+    let unreadable = || format!("{word:?} is no distribution");
+    let (kind, inside) = word.strip_suffix(')').and_then(|word| word.split_once('(')).ok_or_else(unreadable)?;
+    let parts: Vec<&str> = inside.split(',').collect();
+    let made = match (kind, parts.as_slice()) {
+        ("cat", choices) => Distribution::categorical(choices.iter().map(|word| choice(word))),
+        ("float", [low, high, rest @ ..]) => {
+            let step = rest.first().filter(|word| **word != "log").map(|word| number(word)).transpose()?;
+            FloatDistribution::new(number(low)?, number(high)?, rest == ["log"], step).map(Distribution::Float)
+        }
+        ("int", [low, high, rest @ ..]) => {
+            let step = rest.first().filter(|word| **word != "log").map(|word| number(word)).transpose()?;
+            let made = IntDistribution::new(number(low)?, number(high)?, rest == ["log"], step.unwrap_or(1));
+            made.map(Distribution::Int)
+        }
+        _ => return Err(unreadable()),
+    };
+    made.map_err(|error| error.to_string())
+}
+
+fn param(word: &str) -> Read<Param> {
+    let (what, value) = word.rsplit_once(':').ok_or_else(|| format!("{word:?} has no value"))?;
+    let param = match what.split_once('=') {
+        Some((name, text)) => {
+            let (name, distribution) = (name.to_owned(), distribution(text)?);
+            ParamRef::Def(Box::new(ParamDef { name, distribution }))
+        }
+        None => ParamRef::Key(key(what)?),
+    };
+    Ok(Param { param, value: number(value)? })
+}
+
+fn all<T>(words: &[&str], read: impl Fn(&str) -> Read<T>) -> Read<Vec<T>> {
+    words.iter().map(|word| read(word)).collect()
+}
+
+fn op(text: &str) -> Read<Op> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (verb, rest) = words.split_first().ok_or("an op is missing")?;
+    let (first, rest) = rest.split_first().ok_or("the op names nothing")?;
+    let study = || number(first).map(StudyId);
+    let trial = || number(first).map(TrialId);
+    Ok(match (*verb, rest) {
+        ("study", rest) => {
+            let with = rest.iter().position(|word| *word == "with").unwrap_or(rest.len());
+            Op::CreateStudy {
+                name: (*first).to_owned(),
+                directions: all(&rest[..with], direction)?,
+                config: rest.get(with + 1..).map(config).transpose()?,
+            }
+        }
+        ("delete", []) => Op::DeleteStudy { study: study()? },
+        ("attr-of-study", [word]) => {
+            let (key, value) = attr(word)?;
+            Op::SetStudyUserAttr { study: study()?, key, value }
+        }
+        ("system-attr-of-study", [word]) => {
+            let (key, value) = attr(word)?;
+            Op::SetStudySystemAttr { study: study()?, key, value }
+        }
+        ("metrics", names) => {
+            Op::SetMetricNames { study: study()?, names: names.iter().map(ToString::to_string).collect() }
+        }
+        ("configure", words) => Op::SetStudyConfig { study: study()?, config: config(words)? },
+        ("trial", ["at", at]) => Op::CreateTrial { study: study()?, start: time(at)? },
+        ("add", [word, rest @ ..]) => {
+            Op::AddTrial { study: study()?, template: Box::new(template(state(word)?, rest)?) }
+        }
+        ("claim", ["at", at]) => Op::ClaimTrial { trial: trial()?, start: time(at)? },
+        ("requeue", []) => Op::RequeueTrial { trial: trial()? },
+        ("params", words) => Op::SetParams { trial: trial()?, params: all(words, param)? },
+        ("retract", words) => Op::RetractParams { trial: trial()?, params: all(words, key)? },
+        ("report", [step, value]) => Op::Report { trial: trial()?, step: number(step)?, value: number(value)? },
+        ("finish", [word, values @ .., "at", at]) => {
+            let state = match state(word)? {
+                TrialState::Complete => FinalState::Complete,
+                TrialState::Pruned => FinalState::Pruned,
+                TrialState::Fail => FinalState::Fail,
+                _ => return Err(format!("a trial does not end as {word}")),
+            };
+            Op::FinishTrial { trial: trial()?, state, values: all(values, number)?, end: time(at)? }
+        }
+        ("attr", [word]) => {
+            let (key, value) = attr(word)?;
+            Op::SetTrialUserAttr { trial: trial()?, key, value }
+        }
+        ("system-attr", [word]) => {
+            let (key, value) = attr(word)?;
+            Op::SetTrialSystemAttr { trial: trial()?, key, value }
+        }
+        ("constraint", [name, value]) => {
+            Op::SetConstraint { trial: trial()?, name: (*name).to_owned(), value: number(value)? }
+        }
+        ("skipped", []) => Op::Skipped { code: number(first)? },
+        _ => return Err(format!("no op reads {text:?}")),
+    })
+}
+
+fn template(state: TrialState, words: &[&str]) -> Read<TrialTemplate> {
+    const SECTIONS: [&str; 8] = ["values", "start", "end", "params", "reports", "user", "system", "constraints"];
+    let mut template = TrialTemplate::new(state);
+    let mut rest = words;
+    while let Some((section, after)) = rest.split_first() {
+        let len = after.iter().position(|word| SECTIONS.contains(word)).unwrap_or(after.len());
+        let (words, next) = after.split_at(len);
+        match *section {
+            "values" => template.values = all(words, number)?,
+            "start" => template.start = words.first().map(|word| time(word)).transpose()?,
+            "end" => template.end = words.first().map(|word| time(word)).transpose()?,
+            "params" => template.params = all(words, param)?,
+            "reports" => template.reports = all(words, pair)?,
+            "user" => template.user_attrs = all(words, attr)?,
+            "system" => template.system_attrs = all(words, attr)?,
+            "constraints" => template.constraints = all(words, pair)?,
+            other => return Err(format!("a template has no {other:?}")),
+        }
+        rest = next;
+    }
+    Ok(template)
+}
+
+// From answers to words.
+
+fn join(words: impl IntoIterator<Item = impl Display>, between: &str) -> String {
+    words.into_iter().map(|word| word.to_string()).collect::<Vec<_>>().join(between)
+}
+
+fn or_none(found: Option<impl Display>) -> String {
+    found.map_or("none".into(), |found| found.to_string())
+}
+
+fn verdict_words(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Applied => "applied".into(),
+        Verdict::Study(id) => format!("study {id}"),
+        Verdict::Trial { id, number } => format!("trial {id} number {number}"),
+        Verdict::Rejected(reason) => format!("rejected: {}", reason_words(reason)),
+        Verdict::Repeated => "repeated".into(),
+        Verdict::Skipped => "skipped".into(),
+    }
+}
+
+fn reason_words(reason: &Reason) -> String {
+    match reason {
+        Reason::StudyExists { study } => format!("study exists {study}"),
+        Reason::NoStudy { study } => format!("no study {study}"),
+        Reason::StudyDeleted { study } => format!("study deleted {study}"),
+        Reason::NoTrial { trial } => format!("no trial {trial}"),
+        Reason::Finished { number, state } => format!("finished {number} {state}"),
+        Reason::NotWaiting { number } => format!("not waiting {number}"),
+        Reason::NotRunning { number } => format!("not running {number}"),
+        Reason::Incompatible { name } => format!("incompatible {name}"),
+        Reason::BadParam { name } => format!("bad param {name}"),
+        Reason::NoParam => "no param".into(),
+        Reason::NoSession => "no session".into(),
+        Reason::ValueCount { expected, found } => format!("{found} values for {expected}"),
+        Reason::ConstraintSet { name } => format!("constraint set {name}"),
+        Reason::Nan => "nan".into(),
+        Reason::BadStudy => "bad study".into(),
+        Reason::BadTemplate { detail } => (*detail).into(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// A variant's name, off its `Debug` form.
+fn variant(value: impl std::fmt::Debug) -> String {
+    format!("{value:?}").chars().take_while(|c| c.is_alphanumeric()).collect()
+}
+
+/// The name of an op's kind. A new kind does not compile until it stands here, and then lacks a case.
+fn op_name(op: &Op) -> &'static str {
+    OP_NAMES[match op {
+        Op::CreateStudy { .. } => 0,
+        Op::DeleteStudy { .. } => 1,
+        Op::SetStudyUserAttr { .. } => 2,
+        Op::SetStudySystemAttr { .. } => 3,
+        Op::SetMetricNames { .. } => 4,
+        Op::SetStudyConfig { .. } => 5,
+        Op::CreateTrial { .. } => 6,
+        Op::AddTrial { .. } => 7,
+        Op::ClaimTrial { .. } => 8,
+        Op::RequeueTrial { .. } => 9,
+        Op::SetParams { .. } => 10,
+        Op::RetractParams { .. } => 11,
+        Op::Report { .. } => 12,
+        Op::FinishTrial { .. } => 13,
+        Op::SetTrialUserAttr { .. } => 14,
+        Op::SetTrialSystemAttr { .. } => 15,
+        Op::SetConstraint { .. } => 16,
+        Op::Skipped { .. } => 17,
+    }]
+}
+
+/// All kinds of ops.
+pub(crate) const OP_NAMES: [&str; 18] = [
+    "CreateStudy",
+    "DeleteStudy",
+    "SetStudyUserAttr",
+    "SetStudySystemAttr",
+    "SetMetricNames",
+    "SetStudyConfig",
+    "CreateTrial",
+    "AddTrial",
+    "ClaimTrial",
+    "RequeueTrial",
+    "SetParams",
+    "RetractParams",
+    "Report",
+    "FinishTrial",
+    "SetTrialUserAttr",
+    "SetTrialSystemAttr",
+    "SetConstraint",
+    "Skipped",
+];
+
+/// One line about a study: what is empty is left out.
+pub(crate) fn study_words(view: &StudyView) -> String {
+    let numbers = |trials: Vec<TrialView<'_>>| join(trials.into_iter().map(TrialView::number), " ");
+    let space = |over| join(view.joint_space(over).map(|(name, _)| name), " ");
+    let both = space(Over::CompleteAndPruned);
+    let mut words = format!("{} {}", view.name(), join(view.directions(), " "));
+    let mut say = |label: &str, text: String| {
+        if !text.is_empty() {
+            write!(words, ", {label} {text}").unwrap();
+        }
+    };
+    say("metrics", join(view.metric_names().unwrap_or(&[]), " "));
+    if let Some(config) = view.config() {
+        say("config", format!("{} {} {}", config.sampler.name, config.pruner.name, config.seed));
+    }
+    for state in TrialState::ALL {
+        let count = view.count(state);
+        say(&state.to_string(), if count == 0 { String::new() } else { count.to_string() });
+    }
+    say("queue", numbers(view.waiting().collect()));
+    say("at work", numbers(view.running().collect()));
+    say("best", numbers(view.best().collect()));
+    if view.directions().len() > 1 {
+        say("front", numbers(view.pareto_front().collect()));
+    }
+    let complete = space(Over::Complete);
+    if both != complete {
+        let both = if both.is_empty() { "nothing" } else { &both };
+        say("joint", format!("{complete}, with pruned {both}"));
+    } else {
+        say("joint", complete);
+    }
+    words
+}
+
+/// One line about a trial: what is empty is left out.
+pub(crate) fn trial_words(trial: TrialView<'_>) -> String {
+    let mut words = trial.state().to_string();
+    let mut say = |label: &str, text: String| {
+        if !text.is_empty() {
+            write!(words, ", {label} {text}").unwrap();
+        }
+    };
+    say("values", join(trial.values().map(|value| format!("{value:?}")), " "));
+    say("start", trial.start().map(|time| time.to_string()).unwrap_or_default());
+    say("end", trial.end().map(|time| time.to_string()).unwrap_or_default());
+    let params = trial.params().map(|(name, distribution, _)| {
+        format!("{name}={} ({distribution})", trial.param_value(name).expect("the trial has the parameter"))
+    });
+    say("params", join(params, " "));
+    say("reports", join(trial.reports().iter().map(|(step, value)| format!("{step}:{value:?}")), " "));
+    say("attrs", attrs_words(trial.user_attrs(), trial.system_attrs()));
+    say("constraints", join(trial.constraints().map(|(name, value)| format!("{name}:{value:?}")), " "));
+    if !trial.is_feasible() {
+        say("violation", format!("{:?}", trial.violation()));
+    }
+    words
+}
+
+fn attrs_words<'a>(
+    user: impl Iterator<Item = (&'a str, &'a Json)>,
+    system: impl Iterator<Item = (&'a str, &'a Json)>,
+) -> String {
+    let user = join(user.map(|(key, value)| format!("{key}={value}")), " ");
+    let system = join(system.map(|(key, value)| format!("{key}={value}")), " ");
+    if system.is_empty() { user } else { format!("{user} system {system}").trim().to_owned() }
+}
