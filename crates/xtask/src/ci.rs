@@ -9,10 +9,7 @@ pub(crate) fn run() -> Outcome {
     let cargo = |arguments: &[&str]| shell::run(shell::cargo(&root).args(arguments));
     let mut steps = Steps::new();
     steps.run("format", || cargo(&["fmt", "--all", "--check"]));
-    steps.run("lock file", || {
-        let mut locked = shell::cargo(&root);
-        shell::capture(locked.args(["metadata", "--format-version", "1", "--locked"])).map(drop)
-    });
+    steps.run("lock file", || shell::metadata(&root, &["--locked"]).map(drop));
     steps.run("tidy", tidy::run);
     steps.run("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
     steps.run("docs", || {

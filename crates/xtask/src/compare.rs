@@ -180,11 +180,8 @@ struct Workshop {
 
 impl Workshop {
     fn open(root: &Path) -> Outcome<Workshop> {
-        let mut command = shell::cargo(root);
-        let metadata = shell::capture(command.args(["metadata", "--format-version", "1", "--no-deps"]))?;
-        let metadata: Value =
-            serde_json::from_str(&metadata).map_err(|error| format!("cargo metadata is not JSON: {error}"))?;
-        let target = PathBuf::from(metadata["target_directory"].as_str().ok_or("cargo names no target directory")?);
+        let metadata = shell::metadata(root, &["--no-deps"])?;
+        let target = shell::target(root)?;
         let mut packages = metadata["packages"].as_array().into_iter().flatten();
         let has_ours = packages.any(|package| package["name"] == "trialog-benches");
         let disk = target.join("bench-data");

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use serde_json::Value;
+
 /// What a chore comes to: nothing, or a sentence for the person who started it.
 pub(crate) type Outcome<T = ()> = Result<T, String>;
 
@@ -76,6 +78,18 @@ pub(crate) fn root() -> Outcome<PathBuf> {
     let manifest = capture(locate.args(["locate-project", "--workspace", "--message-format", "plain"]))?;
     let folder = Path::new(manifest.trim()).parent().ok_or("cargo found no workspace here")?;
     Ok(folder.to_path_buf())
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target(root: &Path) -> Outcome<PathBuf> {
+    let target = metadata(root, &["--no-deps"])?["target_directory"].as_str().map(PathBuf::from);
+    target.ok_or_else(|| "cargo names no target directory".to_string())
+}
+
+/// What cargo says about the workspace's packages.
+pub(crate) fn metadata(root: &Path, switches: &[&str]) -> Outcome<Value> {
+    let printed = capture(cargo(root).args(["metadata", "--format-version", "1"]).args(switches))?;
+    serde_json::from_str(&printed).map_err(|error| format!("cargo metadata is not JSON: {error}"))
 }
 
 /// Runs a program with its output on ours.

@@ -5,8 +5,11 @@ use std::path::Path;
 use crate::compare;
 use crate::shell::{self, Outcome, Steps};
 
-/// What is run once just to see it end well: the words after `cargo run`.
-const SMOKE: &[&[&str]] = &[];
+/// What is run just to see it end well, in an empty folder: the words after `cargo run`. What is there twice finds
+/// what it left the first time.
+const SMOKE: &[&[&str]] = &[DIGITS, DIGITS];
+
+const DIGITS: &[&str] = &["--package", "trialog-examples", "--example", "digits", "--", "--trials", "6"];
 
 /// Set-up and tests, as a command of its own.
 pub(crate) fn run() -> Outcome {
@@ -25,10 +28,24 @@ pub(crate) fn add_to(steps: &mut Steps, root: &Path) {
         let outcome = shell::tee(test.args(["test", "--workspace", "--no-fail-fast"]), |line| counts.add(line));
         counts.judge(outcome)
     });
-    for words in SMOKE {
-        steps.run(&words.join(" "), || shell::run(shell::cargo(root).arg("run").args(*words)));
-    }
+    steps.run("examples", || smoke(root));
     steps.sum_up(&format!("tests: {} passed, {} failed, {} ignored", counts.passed, counts.failed, counts.ignored));
+}
+
+/// Runs what is to be run once, each in the same folder that nothing else uses.
+fn smoke(root: &Path) -> Outcome {
+    let folder = shell::target(root)?.join("smoke");
+    let unusable = |error| format!("cannot use {}: {error}", folder.display());
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).map_err(unusable)?;
+    }
+    std::fs::create_dir_all(&folder).map_err(unusable)?;
+    let manifest = root.join("Cargo.toml");
+    for words in SMOKE {
+        let mut run = shell::cargo(&folder);
+        shell::run(run.args(["run", "--quiet", "--manifest-path"]).arg(&manifest).args(*words))?;
+    }
+    Ok(())
 }
 
 /// The sums over all test binaries.

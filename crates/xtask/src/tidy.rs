@@ -107,9 +107,7 @@ pub(crate) fn run() -> Outcome {
 }
 
 fn read(root: &Path) -> Outcome<Tree> {
-    let metadata = shell::capture(shell::cargo(root).args(["metadata", "--format-version", "1"]))?;
-    let metadata = serde_json::from_str(&metadata);
-    let metadata = metadata.map_err(|error| format!("cargo metadata is not JSON: {error}"))?;
+    let metadata = shell::metadata(root, &[])?;
     let paths = list(root)?;
     let mut files = Vec::new();
     for path in &paths {
