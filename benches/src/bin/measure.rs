@@ -1,0 +1,279 @@
+//! One measurement of Trialog: `measure NAME --n N --dir DIR` prints one JSON object per figure. The names and what
+//! they mean stand in `benches/peers/README.md`.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use serde_json::json;
+use trialog::samplers::Random;
+use trialog::{Storage, Study};
+use trialog_benches::{Clock, peak_mib, preload, run_trials, suggest};
+
+type BoxError = Box<dyn std::error::Error>;
+
+const ASKS: usize = 25;
+const WORKERS: usize = 16;
+const MILLION: usize = 1_000_000;
+
+/// Takes a figure and prints it.
+type Measure = fn(&Given) -> Result<(), BoxError>;
+
+/// How each figure is taken.
+const MEASURES: &[(&str, Measure)] = &[
+    ("file-random-disk", file_random),
+    ("file-random-ram", file_random),
+    ("file-random-16-processes", file_random_processes),
+    ("memory-random", memory_random),
+    ("tpe-ask-1k", tpe_ask),
+    ("tpe-ask-10k", tpe_ask),
+    ("replay-1m", replay),
+    ("open-50k", open_study),
+    ("bytes-per-trial", bytes_per_trial),
+    ("best-trial-10k", best_trial),
+    ("ask-with-dead-worker-10k", ask_with_dead_worker),
+    ("worker", worker),
+    ("opener", opener),
+];
+
+/// The words of the command line.
+struct Given {
+    name: String,
+    n: usize,
+    dir: PathBuf,
+    seed: u64,
+}
+
+fn main() -> ExitCode {
+    match given().and_then(|given| measure(&given)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("measure: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn given() -> Result<Given, BoxError> {
+    let mut words = std::env::args().skip(1);
+    let name = words.next().ok_or("usage: measure NAME --n N --dir DIR")?;
+    let mut given = Given { name, n: 0, dir: PathBuf::from("."), seed: 0 };
+    while let Some(option) = words.next() {
+        let value = words.next().ok_or_else(|| format!("{option} needs a value"))?;
+        match option.as_str() {
+            "--n" => given.n = value.parse()?,
+            "--dir" => given.dir = PathBuf::from(value),
+            "--seed" => given.seed = value.parse()?,
+            _ => return Err(format!("unknown option {option}").into()),
+        }
+    }
+    Ok(given)
+}
+
+fn measure(given: &Given) -> Result<(), BoxError> {
+    let found = MEASURES.iter().find(|(name, _)| *name == given.name);
+    let (_, run) = found.ok_or_else(|| format!("there is no measurement {:?}", given.name))?;
+    run(given)
+}
+
+fn figure(given: &Given, unit: &str, value: f64, more: &serde_json::Value) {
+    let mut line = json!({ "name": given.name, "unit": unit, "value": value });
+    if let (Some(line), Some(more)) = (line.as_object_mut(), more.as_object()) {
+        line.extend(more.clone());
+    }
+    println!("{line}");
+}
+
+fn journal(dir: &Path) -> String {
+    dir.join("study.tlog").to_string_lossy().into_owned()
+}
+
+fn random_study(storage: &Storage, seed: u64) -> trialog::Result<Study> {
+    storage.study("bench").sampler(Random::new()).seed(seed).load_or_create()
+}
+
+fn trial_rate(given: &Given, study: &Study) -> Result<(), BoxError> {
+    let clock = Clock::start();
+    run_trials(study, given.n)?;
+    let (wall, cpu) = clock.read();
+    check(study, given.n)?;
+    figure(given, "trials/s", given.n as f64 / wall, &json!({ "cpu_us_per_trial": cpu / given.n as f64 * 1e6 }));
+    Ok(())
+}
+
+fn check(study: &Study, expected: usize) -> Result<(), BoxError> {
+    let found = study.view()?.trial_count();
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("there should be {expected} trials, and there are {found}").into())
+    }
+}
+
+fn file_random(given: &Given) -> Result<(), BoxError> {
+    trial_rate(given, &random_study(&trialog::open(journal(&given.dir))?, 1)?)
+}
+
+fn memory_random(given: &Given) -> Result<(), BoxError> {
+    trial_rate(given, &random_study(&Storage::in_memory()?, 1)?)
+}
+
+/// `n` trials in one file, shared out among worker processes; their start is not timed.
+fn file_random_processes(given: &Given) -> Result<(), BoxError> {
+    random_study(&trialog::open(journal(&given.dir))?, 0)?;
+    let mut workers = Vec::new();
+    for index in 0..WORKERS {
+        let share = given.n / WORKERS + usize::from(index < given.n % WORKERS);
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["worker", "--n", &share.to_string(), "--dir"]).arg(&given.dir);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let output = BufReader::new(child.stdout.take().ok_or("a worker has no output")?);
+        workers.push((child, output));
+    }
+    for (_, output) in &mut workers {
+        said(output)?;
+    }
+    let clock = Clock::start();
+    for (child, _) in &mut workers {
+        child.stdin.as_mut().ok_or("a worker has no input")?.write_all(b"go\n")?;
+    }
+    let mut cpu = 0.0;
+    for (_, output) in &mut workers {
+        cpu += said(output)?.parse::<f64>()?;
+    }
+    let (wall, _) = clock.read();
+    for (mut child, _) in workers {
+        if !child.wait()?.success() {
+            return Err("a worker failed".into());
+        }
+    }
+    check(&random_study(&trialog::open(journal(&given.dir))?, 0)?, given.n)?;
+    let more = json!({ "workers": WORKERS, "cpu_us_per_trial": cpu / given.n as f64 * 1e6 });
+    figure(given, "trials/s", given.n as f64 / wall, &more);
+    Ok(())
+}
+
+fn said(output: &mut impl BufRead) -> Result<String, BoxError> {
+    let mut line = String::new();
+    output.read_line(&mut line)?;
+    if line.is_empty() { Err("a worker ended early".into()) } else { Ok(line.trim().to_owned()) }
+}
+
+/// One of the processes above: says that it is ready, waits for the word, works, says how much time it took.
+fn worker(given: &Given) -> Result<(), BoxError> {
+    let storage = trialog::open(journal(&given.dir))?;
+    let study = storage.study("bench").load()?;
+    println!("ready");
+    std::io::stdin().lock().read_line(&mut String::new())?;
+    let clock = Clock::start();
+    run_trials(&study, given.n)?;
+    println!("{}", clock.read().1);
+    Ok(())
+}
+
+/// The time of one ask and five suggestions; each trial is told before the next ask.
+fn time_asks(given: &Given, study: &Study) -> Result<(), BoxError> {
+    let mut walls = Vec::new();
+    for _ in 0..ASKS {
+        let clock = Clock::start();
+        let mut trial = study.ask()?;
+        let value = suggest(&mut trial)?;
+        walls.push(clock.read().0 * 1e6);
+        study.tell(&trial, value)?;
+    }
+    summary(given, walls);
+    Ok(())
+}
+
+fn summary(given: &Given, mut micros: Vec<f64>) {
+    micros.sort_by(f64::total_cmp);
+    figure(given, "us", micros[micros.len() / 2], &json!({ "wall_min": micros[0], "samples": micros.len() }));
+}
+
+fn tpe_ask(given: &Given) -> Result<(), BoxError> {
+    let study = Storage::in_memory()?.study("bench").sampler(Random::new()).seed(1).create()?;
+    preload(&study, given.n)?;
+    time_asks(given, &study)
+}
+
+/// A worker died in the first trial, which runs for ever; `n` trials have finished since. The sampler never leaves
+/// its start-up: it looks at the trials for their joint search space, and builds no model.
+fn ask_with_dead_worker(given: &Given) -> Result<(), BoxError> {
+    let sampler = Random::new();
+    let study = Storage::in_memory()?.study("bench").sampler(sampler).seed(1).create()?;
+    suggest(&mut study.ask()?)?;
+    preload(&study, given.n)?;
+    time_asks(given, &study)
+}
+
+fn best_trial(given: &Given) -> Result<(), BoxError> {
+    let study = random_study(&Storage::in_memory()?, 1)?;
+    preload(&study, given.n)?;
+    let mut walls = Vec::new();
+    for _ in 0..ASKS {
+        let clock = Clock::start();
+        study.best_value()?;
+        walls.push(clock.read().0 * 1e6);
+    }
+    summary(given, walls);
+    Ok(())
+}
+
+/// Writes a log of `n` trials by running them, without a sync for each.
+fn write_journal(given: &Given) -> Result<String, BoxError> {
+    let path = journal(&given.dir);
+    let options = trialog::OpenOptions::new().durability(trialog::DurabilityLevel::Never);
+    run_trials(&random_study(&options.open(&path)?, 1)?, given.n)?;
+    Ok(path)
+}
+
+fn open_journal(given: &Given) -> Result<(f64, f64, f64), BoxError> {
+    let path = write_journal(given)?;
+    // A process of its own, so that memory is that of opening alone.
+    let mut command = Command::new(std::env::current_exe()?);
+    let output = command.args(["opener", "--n", &given.n.to_string(), "--dir"]).arg(&given.dir).output()?;
+    drop(path);
+    let text = String::from_utf8(output.stdout)?;
+    let figures: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    match *figures {
+        [wall, cpu, mib] => Ok((wall, cpu, mib)),
+        _ => Err(format!("the opener said {text:?}").into()),
+    }
+}
+
+/// Opens the journal of the measurement above and says how long that took.
+fn opener(given: &Given) -> Result<(), BoxError> {
+    let clock = Clock::start();
+    let study = trialog::OpenOptions::new().read_only(true).open(journal(&given.dir))?.study("bench").load()?;
+    let (wall, cpu) = clock.read();
+    check(&study, given.n)?;
+    println!("{wall} {cpu} {}", peak_mib());
+    Ok(())
+}
+
+fn replay(given: &Given) -> Result<(), BoxError> {
+    let (wall, cpu, mib) = open_journal(given)?;
+    let scale = MILLION as f64 / given.n as f64;
+    let mut more = json!({ "cpu": cpu * scale, "peak_mib": mib, "trials": given.n });
+    if given.n != MILLION {
+        more["note"] = json!(format!("{} trials, scaled to a million", given.n));
+    }
+    figure(given, "s", wall * scale, &more);
+    Ok(())
+}
+
+fn open_study(given: &Given) -> Result<(), BoxError> {
+    let (wall, cpu, mib) = open_journal(given)?;
+    figure(given, "s", wall, &json!({ "cpu": cpu, "peak_mib": mib }));
+    Ok(())
+}
+
+fn bytes_per_trial(given: &Given) -> Result<(), BoxError> {
+    let path = journal(&given.dir);
+    let study = random_study(&trialog::open(&path)?, 1)?;
+    let before = std::fs::metadata(&path)?.len();
+    run_trials(&study, given.n)?;
+    let bytes = std::fs::metadata(&path)?.len() - before;
+    figure(given, "bytes", bytes as f64 / given.n as f64, &json!({}));
+    Ok(())
+}
