@@ -30,6 +30,9 @@ fn common(low: f64, high: f64, step: f64) -> Option<([i128; 3], i32)> {
     Some(([scale(all[0])?, scale(all[1])?, scale(all[2])?], exponent))
 }
 
+/// Up to here a double counts the points of a grid one by one, with a bit to spare.
+const POINTS_EXACT: f64 = (1u64 << 52) as f64;
+
 /// The largest `low + k * step` that does not exceed `high`. A `high` that is the double of such a point is
 /// one itself, wherever its own decimals lie, so that the answer given back as `high` stays as it is.
 pub(crate) fn last_on_grid(low: f64, high: f64, step: f64) -> f64 {
@@ -46,7 +49,13 @@ pub(crate) fn last_on_grid(low: f64, high: f64, step: f64) -> f64 {
         None => {
             let k = ((high - low) / step).floor();
             let point = |k: f64| low + k * step;
-            if point(k - 1.0) == high || point(k + 1.0) == high { high } else { point(k).min(high) }
+            // A grid finer than doubles has a point wherever high is.
+            if k >= POINTS_EXACT || point(k - 1.0) == high || point(k + 1.0) == high {
+                return high;
+            }
+            let end = point(k).min(high);
+            // Decimals have the last word where the end, unlike high, is near enough for them.
+            if common(low, end, step).is_some() { last_on_grid(low, end, step) } else { end }
         }
     }
 }
@@ -73,5 +82,19 @@ mod tests {
         assert_eq!(last_on_grid(1e-7, 5e-7, 2e-7), 5e-7);
         assert!(narrower_than_a_step(0.0, 0.2, 0.3));
         assert!(!narrower_than_a_step(0.0, 0.3, 0.3));
+    }
+
+    /// Each of these once came down another step, or one unit in the last place, when its end was given back.
+    #[test]
+    fn an_end_given_back_stays() {
+        for (low, high, step) in [
+            (-49.999999994133006, 10.593439258721645, 0.005236224943222167),
+            (-0.0019466203088252464, 0.5352675911888757, 0.10606039633759023),
+            (-5.405008824202787e191, 1e-5, 3.7259026175209524e190),
+            (1.1755997827390752e29, 4.2809126214560255e29, 3.8865164694629484),
+        ] {
+            let end = last_on_grid(low, high, step);
+            assert_eq!(last_on_grid(low, end, step), end);
+        }
     }
 }
