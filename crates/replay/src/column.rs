@@ -3,13 +3,18 @@
 
 use std::sync::Arc;
 
-/// Values per chunk.
-const CHUNK: usize = 1024;
+/// Values per chunk. A chunk that begins is allocated whole, and copied whole when a view shares it.
+const CHUNK: usize = 128;
+
+/// Chunks per group. A clone of a column of a million values copies a hundred pointers.
+const GROUP: usize = 64;
+
+type Chunk<T> = Option<Arc<Vec<T>>>;
 
 /// Values by index, all of them the default until they are set. Cloning shares the chunks.
 #[derive(Clone, Debug)]
 pub struct Column<T> {
-    chunks: Vec<Option<Arc<Vec<T>>>>,
+    groups: Vec<Option<Arc<Vec<Chunk<T>>>>>,
     default: T,
 }
 
@@ -17,7 +22,7 @@ impl<T: Clone> Column<T> {
     /// A column in which everything is `default`.
     #[must_use]
     pub fn new(default: T) -> Column<T> {
-        Column { chunks: Vec::new(), default }
+        Column { groups: Vec::new(), default }
     }
 
     /// The value at `index`.
@@ -30,7 +35,8 @@ impl<T: Clone> Column<T> {
     /// at its end are the default.
     #[must_use]
     pub fn chunk(&self, chunk: usize) -> &[T] {
-        match self.chunks.get(chunk) {
+        let Some(Some(group)) = self.groups.get(chunk / GROUP) else { return &[] };
+        match group.get(chunk % GROUP) {
             Some(Some(values)) => values,
             _ => &[],
         }
@@ -45,15 +51,18 @@ impl<T: Clone> Column<T> {
 
     pub(crate) fn get_mut(&mut self, index: usize) -> &mut T {
         let (chunk, offset) = (index / CHUNK, index % CHUNK);
-        if chunk >= self.chunks.len() {
-            self.chunks.resize(chunk + 1, None);
-        }
-        let values = Arc::make_mut(self.chunks[chunk].get_or_insert_default());
-        if offset >= values.len() {
-            values.resize(offset + 1, self.default.clone());
-        }
-        &mut values[offset]
+        let group = entry(&mut self.groups, chunk / GROUP, &None).get_or_insert_default();
+        let chunk = entry(Arc::make_mut(group), chunk % GROUP, &None).get_or_insert_default();
+        entry(Arc::make_mut(chunk), offset, &self.default)
     }
+}
+
+/// The entry at `index`, with defaults before it where the vector was shorter.
+fn entry<'a, T: Clone>(values: &'a mut Vec<T>, index: usize, default: &T) -> &'a mut T {
+    if index >= values.len() {
+        values.resize(index + 1, default.clone());
+    }
+    &mut values[index]
 }
 
 #[cfg(test)]
@@ -66,6 +75,8 @@ mod tests {
         column.set(5000, 1);
         assert_eq!([*column.get(0), *column.get(5000), *column.get(5001), *column.get(1 << 40)], [7, 1, 7, 7]);
         assert!(column.chunk(0).is_empty());
+        column.set(1_000_000, 2);
+        assert_eq!([*column.get(5000), *column.get(1_000_000), *column.get(999_999)], [1, 2, 7]);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 mod column;
 mod digest;
 mod rank;
+mod reports;
+mod shared_map;
 mod state;
 mod study;
 mod verdict;

@@ -1,7 +1,7 @@
 //! The state of one study: its trials as columns, and everything that samplers and pruners would otherwise have
 //! to search for, kept up to date as trials change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trialog_ops::{
@@ -11,13 +11,12 @@ use trialog_ops::{
 
 use crate::column::Column;
 use crate::rank::RankList;
+use crate::reports::Reports;
+use crate::shared_map::SharedMap;
 use crate::verdict::Reason;
 
 /// How many of the best trials of a single-objective study are kept in order.
 pub const BEST_KEPT: usize = 64;
-
-/// Steps below this have their statistics in a column, later ones in a map.
-const DENSE_STEPS: u64 = 1 << 20;
 
 /// No time.
 const NEVER: i64 = i64::MIN;
@@ -36,9 +35,6 @@ pub(crate) struct Study {
     pub(crate) trials: Trials,
     pub(crate) index: Index,
 }
-
-/// A trial's intermediate values, by rising step.
-type Reports = Vec<(u64, f64)>;
 
 /// What the log said of each trial, by trial number.
 #[derive(Clone, Debug)]
@@ -82,8 +78,8 @@ pub(crate) struct Extras {
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     pub(crate) counts: [usize; 5],
-    pub(crate) running: BTreeSet<u32>,
-    pub(crate) waiting: BTreeSet<u32>,
+    pub(crate) running: SharedMap<u32, ()>,
+    pub(crate) waiting: SharedMap<u32, ()>,
     /// Loss and number of the best feasible complete trials of a single-objective study, best first.
     pub(crate) best: Vec<(f64, u32)>,
     /// Numbers of the feasible complete trials that no other dominates, of a multi-objective study, ascending.
@@ -91,54 +87,16 @@ pub(crate) struct Index {
     pub(crate) joint_complete: JointSpace,
     pub(crate) joint_pruned_too: JointSpace,
     /// Values that complete trials reported, by step.
-    pub(crate) complete_at: StepMap<RankList>,
-    /// Values that trials of any state reported first at or after a rung: by step, and there by the smallest
-    /// rung for which they do.
-    pub(crate) first_at: StepMap<Vec<(u64, RankList)>>,
+    pub(crate) complete_at: SharedMap<u64, Arc<RankList>>,
+    /// Values that trials of any state reported first at or after a rung: by their step, and there by the
+    /// smallest rung for which they do.
+    pub(crate) first_at: SharedMap<(u64, u64), Arc<RankList>>,
 }
 
 /// The parameters that all finished trials share with equal distributions: column and key, by name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct JointSpace {
     pub(crate) shared: Option<Vec<(usize, ParamKey)>>,
-}
-
-/// Something for each step, cheap where steps are small numbers.
-#[derive(Clone, Debug)]
-pub(crate) struct StepMap<T> {
-    dense: Column<T>,
-    sparse: BTreeMap<u64, T>,
-    /// One more than the largest dense step that was touched.
-    dense_end: u64,
-}
-
-impl<T: Clone + Default> StepMap<T> {
-    fn new() -> StepMap<T> {
-        StepMap { dense: Column::new(T::default()), sparse: BTreeMap::new(), dense_end: 0 }
-    }
-
-    pub(crate) fn get(&self, step: u64) -> Option<&T> {
-        if step < DENSE_STEPS { Some(self.dense.get(step as usize)) } else { self.sparse.get(&step) }
-    }
-
-    fn get_mut(&mut self, step: u64) -> &mut T {
-        if step < DENSE_STEPS {
-            self.dense_end = self.dense_end.max(step + 1);
-            self.dense.get_mut(step as usize)
-        } else {
-            self.sparse.entry(step).or_default()
-        }
-    }
-
-    /// What there is from `step` on, untouched steps left out.
-    pub(crate) fn from(&self, step: u64) -> impl Iterator<Item = &T> {
-        let chunk_len = Column::<T>::CHUNK as u64;
-        let dense = (step / chunk_len..self.dense_end.div_ceil(chunk_len)).flat_map(move |chunk| {
-            let skipped = step.saturating_sub(chunk * chunk_len) as usize;
-            self.dense.chunk(chunk as usize).get(skipped..).unwrap_or(&[])
-        });
-        dense.chain(self.sparse.range(step..).map(|(_, value)| value))
-    }
 }
 
 impl Study {
@@ -233,7 +191,9 @@ impl Study {
                 self.index.joint_pruned_too.narrow(&self.trials, number);
                 self.index.joint_complete.narrow(&self.trials, number);
                 for &(step, value) in self.trials.reports(number) {
-                    self.index.complete_at.get_mut(step).insert(value);
+                    if !value.is_nan() {
+                        Arc::make_mut(self.index.complete_at.get_or_default(step)).insert(value);
+                    }
                 }
                 if self.trials.is_feasible(number) {
                     self.rank(number);
@@ -305,34 +265,24 @@ impl Study {
 
     pub(crate) fn report(&mut self, number: usize, step: u64, value: f64) {
         let reports = Arc::make_mut(self.trials.reports.get_mut(number).get_or_insert_default());
-        let first_at = &mut self.index.first_at;
-        let at = reports.partition_point(|&(other, _)| other < step);
+        let index = &mut self.index;
+        let at = reports.as_slice().partition_point(|&(other, _)| other < step);
         // A report answers for the rungs after the report before it, up to its own step.
-        let from = if at == 0 { 0 } else { reports[at - 1].0 + 1 };
-        match reports.get_mut(at) {
-            Some((other, old)) if *other == step => {
-                rungs(first_at, step, from).remove(*old);
-                *old = value;
+        let from = if at == 0 { 0 } else { reports.as_slice()[at - 1].0 + 1 };
+        match reports.as_slice().get(at) {
+            Some(&(other, old)) if other == step => {
+                index.leave_rungs(from, step, old);
+                reports.set(at, value);
             }
-            Some(&mut (next, next_value)) => {
-                rungs(first_at, next, from).remove(next_value);
-                rungs(first_at, next, step + 1).insert(next_value);
+            Some(&(next, next_value)) => {
+                index.leave_rungs(from, next, next_value);
+                index.reach_rungs(step + 1, next, next_value);
                 reports.insert(at, (step, value));
             }
-            None => reports.push((step, value)),
+            None => reports.insert(at, (step, value)),
         }
-        rungs(first_at, step, from).insert(value);
+        index.reach_rungs(from, step, value);
     }
-}
-
-/// The values that were reported at `step` and are the first at or after `from`.
-fn rungs(first_at: &mut StepMap<Vec<(u64, RankList)>>, step: u64, from: u64) -> &mut RankList {
-    let lists = first_at.get_mut(step);
-    let at = lists.partition_point(|&(other, _)| other < from);
-    if lists.get(at).is_none_or(|&(other, _)| other != from) {
-        lists.insert(at, (from, RankList::default()));
-    }
-    &mut lists[at].1
 }
 
 impl Trials {
@@ -375,7 +325,7 @@ impl Trials {
     }
 
     pub(crate) fn reports(&self, number: usize) -> &[(u64, f64)] {
-        self.reports.get(number).as_ref().map_or(&[], |reports| reports)
+        self.reports.get(number).as_ref().map_or(&[], |reports| reports.as_slice())
     }
 
     pub(crate) fn extras(&self, number: usize) -> Option<&Extras> {
@@ -451,22 +401,22 @@ impl Index {
     fn new() -> Index {
         Index {
             counts: [0; 5],
-            running: BTreeSet::new(),
-            waiting: BTreeSet::new(),
+            running: SharedMap::new(),
+            waiting: SharedMap::new(),
             best: Vec::new(),
             front: Vec::new(),
             joint_complete: JointSpace::default(),
             joint_pruned_too: JointSpace::default(),
-            complete_at: StepMap::new(),
-            first_at: StepMap::new(),
+            complete_at: SharedMap::new(),
+            first_at: SharedMap::new(),
         }
     }
 
     fn enter(&mut self, number: usize, state: TrialState) {
         self.counts[state as usize] += 1;
         match state {
-            TrialState::Running => _ = self.running.insert(number as u32),
-            TrialState::Waiting => _ = self.waiting.insert(number as u32),
+            TrialState::Running => _ = self.running.get_or_default(number as u32),
+            TrialState::Waiting => _ = self.waiting.get_or_default(number as u32),
             _ => {}
         }
     }
@@ -474,9 +424,30 @@ impl Index {
     fn leave(&mut self, number: usize, state: TrialState) {
         self.counts[state as usize] -= 1;
         match state {
-            TrialState::Running => _ = self.running.remove(&(number as u32)),
-            TrialState::Waiting => _ = self.waiting.remove(&(number as u32)),
+            TrialState::Running => self.running.remove(number as u32),
+            TrialState::Waiting => self.waiting.remove(number as u32),
             _ => {}
+        }
+    }
+}
+
+impl Index {
+    /// A value reported at `step` is the first at or after the rungs from `from` on.
+    fn reach_rungs(&mut self, from: u64, step: u64, value: f64) {
+        if !value.is_nan() {
+            Arc::make_mut(self.first_at.get_or_default((step, from))).insert(value);
+        }
+    }
+
+    /// It no longer is.
+    fn leave_rungs(&mut self, from: u64, step: u64, value: f64) {
+        if value.is_nan() {
+            return;
+        }
+        let list = Arc::make_mut(self.first_at.get_or_default((step, from)));
+        list.remove(value);
+        if list.is_empty() {
+            self.first_at.remove((step, from));
         }
     }
 }

@@ -113,12 +113,12 @@ impl StudyView {
 
     /// The running trials by number.
     pub fn running(&self) -> impl Iterator<Item = TrialView<'_>> {
-        self.numbered(self.study.index.running.iter())
+        self.numbered(self.study.index.running.iter().map(|(number, ())| number))
     }
 
     /// The waiting trials by number, which is the order in which they were enqueued.
     pub fn waiting(&self) -> impl Iterator<Item = TrialView<'_>> {
-        self.numbered(self.study.index.waiting.iter())
+        self.numbered(self.study.index.waiting.iter().map(|(number, ())| number))
     }
 
     /// The best feasible complete trials of a single-objective study, best first and earlier ones first among
@@ -174,15 +174,15 @@ impl StudyView {
     /// The values that complete trials reported at exactly this step.
     #[must_use]
     pub fn complete_at(&self, step: u64) -> Option<&RankList> {
-        self.study.index.complete_at.get(step).filter(|list| !list.is_empty())
+        self.study.index.complete_at.get(step).map(AsRef::as_ref)
     }
 
-    /// The trials of any state that reached a rung: for each, its first report at or after the step. Reports of
-    /// NaN do not count.
+    /// The trials of any state that reached a rung: for each, its first report at or after the step. A trial
+    /// whose first one is NaN does not count.
     #[must_use]
     pub fn rung(&self, step: u64) -> Rung<'_> {
-        let lists = self.study.index.first_at.from(step).flatten();
-        Rung { lists: lists.filter(|(from, _)| *from <= step).map(|(_, list)| list).collect() }
+        let lists = self.study.index.first_at.from((step, 0));
+        Rung { lists: lists.filter(|((_, from), _)| *from <= step).map(|(_, list)| list.as_ref()).collect() }
     }
 }
 
