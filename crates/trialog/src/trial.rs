@@ -73,19 +73,21 @@ impl Trial {
     pub(crate) fn begin(study: &Study, id: TrialId, number: TrialNumber) -> Result<Trial> {
         let view = study.storage().view(study.id())?;
         let fixed = fixed_params(&view, number);
-        let mut trial =
-            Trial { study: study.clone(), id, number, proposals: Vec::new(), suggested: Vec::new(), fixed };
-        trial.propose(&view)?;
+        let sampled = study.sample_relative(&view, number).into_iter().map(|(key, def, sampled)| {
+            let fixed = fixed.get(&def.name).and_then(|choice| internal(&def.distribution, choice));
+            Proposal { key, def, value: fixed.unwrap_or(sampled), used: false }
+        });
+        let proposals: Vec<Proposal> = sampled.collect();
+        // Whoever changes what a view still shows must copy it first.
+        drop(view);
+        let trial = Trial { study: study.clone(), id, number, proposals, suggested: Vec::new(), fixed };
+        trial.publish()?;
         Ok(trial)
     }
 
-    /// Samples every parameter that is known beforehand, and publishes them as one record, so that other workers
-    /// see at once where this trial will be.
-    fn propose(&mut self, view: &StudyView) -> Result<()> {
-        for (key, def, sampled) in self.study.sample_relative(view, self.number) {
-            let fixed = self.fixed.get(&def.name).and_then(|choice| internal(&def.distribution, choice));
-            self.proposals.push(Proposal { key, def, value: fixed.unwrap_or(sampled), used: false });
-        }
+    /// Publishes every parameter that is known beforehand as one record, so that other workers see at once where
+    /// this trial will be.
+    fn publish(&self) -> Result<()> {
         if self.proposals.is_empty() {
             return Ok(());
         }
