@@ -29,9 +29,11 @@ const OP_BYTES_MIN: usize = 2;
 
 /// Appends a record's payload to `out`.
 ///
-/// The types of the vocabulary guarantee nearly all that [`decode_record`] checks. What they leave to the caller, before
-/// anything is appended to a log: no NaN where an op forbids it, and no more than [`RECORD_BYTES_MAX`] bytes in
-/// all. An [`Op::Skipped`] is written with its code and an empty body, since its content is gone; a code that
+/// The types of the vocabulary guarantee nearly all that [`decode_record`] checks. What they leave to the
+/// caller, before anything is appended to a log: no NaN where an op forbids it, no JSON made from a value that
+/// nests too deep, and no more than [`RECORD_BYTES_MAX`] bytes in all.
+///
+/// An [`Op::Skipped`] is written with its code and an empty body, since its content is gone; a code that
 /// no reader could skip is first moved into the skippable range.
 pub fn encode_record(record: &Record, out: &mut Vec<u8>) {
     let mut e = encoder(out);
@@ -89,6 +91,7 @@ fn encode_op(op: &Op, out: &mut Vec<u8>) {
     }
 }
 
+// Inlined for the same reason that ops go straight to their place, see `read_op`.
 #[inline(always)]
 fn session(d: &mut BytesDecoder<'_>) -> Result<SessionRef, DecodeError> {
     match varint(d)? {
