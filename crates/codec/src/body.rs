@@ -153,8 +153,8 @@ pub(crate) fn encode<E: Encoder>(op: &Op, e: &mut E) -> Result<(), EncodeError> 
 }
 
 /// Reads one of the four ops that a log consists of, as it nearly always looks: bincode takes twice as long
-/// over them. `None` where anything is unusual or wrong: [`decode`] then reads the body again, and is the only one to
-/// say what an error is. Whatever this function accepts, that one reads as the same op.
+/// over them. `None` where anything is unusual or wrong: [`decode`] then reads the body again, and is the only
+/// one to say what an error is. Whatever this function accepts, that one reads as the same op.
 #[inline]
 pub(crate) fn decode_plain(code: u8, b: &mut Bytes<'_>, ops: &mut Vec<Op>) -> Option<()> {
     match code {
