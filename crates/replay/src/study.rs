@@ -82,8 +82,8 @@ pub(crate) struct Index {
     pub(crate) waiting: SharedMap<u32, ()>,
     /// Loss and number of the best feasible complete trials of a single-objective study, best first.
     pub(crate) best: Vec<(f64, u32)>,
-    /// Numbers of the feasible complete trials that no other dominates, of a multi-objective study, ascending.
-    pub(crate) front: Vec<u32>,
+    /// The feasible complete trials that no other dominates, of a multi-objective study.
+    pub(crate) front: Arc<Front>,
     pub(crate) joint_complete: JointSpace,
     pub(crate) joint_pruned_too: JointSpace,
     /// Values that complete trials reported, by step.
@@ -91,6 +91,13 @@ pub(crate) struct Index {
     /// Values that trials of any state reported first at or after a rung: by their step, and there by the
     /// smallest rung for which they do.
     pub(crate) first_at: SharedMap<(u64, u64), Arc<RankList>>,
+}
+
+/// A Pareto front: numbers, ascending, and the losses of each in a row, since every new trial is compared with all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Front {
+    pub(crate) numbers: Vec<u32>,
+    losses: Vec<f64>,
 }
 
 /// The parameters that all finished trials share with equal distributions: column and key, by name.
@@ -215,13 +222,11 @@ impl Study {
             }
             return;
         }
-        let (trials, directions) = (&self.trials, &self.directions);
-        if self.index.front.iter().any(|&other| trials.dominates(directions, other as usize, number)) {
-            return;
+        let columns = self.trials.values.iter().zip(&*self.directions);
+        let losses: Vec<f64> = columns.map(|(column, way)| way.loss(*column.get(number))).collect();
+        if !self.index.front.dominates(&losses) {
+            Arc::make_mut(&mut self.index.front).insert(as_u32, &losses);
         }
-        self.index.front.retain(|&other| !trials.dominates(directions, number, other as usize));
-        let at = self.index.front.partition_point(|&other| other < as_u32);
-        self.index.front.insert(at, as_u32);
     }
 
     /// True if the study may use the definition under its name.
@@ -365,18 +370,6 @@ impl Trials {
         });
         slot
     }
-
-    fn dominates(&self, directions: &[Direction], a: usize, b: usize) -> bool {
-        let mut better = false;
-        for (column, direction) in self.values.iter().zip(directions) {
-            let (a, b) = (*column.get(a), *column.get(b));
-            if direction.is_better(b, a) {
-                return false;
-            }
-            better |= direction.is_better(a, b);
-        }
-        better
-    }
 }
 
 impl ParamData {
@@ -404,7 +397,7 @@ impl Index {
             running: SharedMap::new(),
             waiting: SharedMap::new(),
             best: Vec::new(),
-            front: Vec::new(),
+            front: Arc::default(),
             joint_complete: JointSpace::default(),
             joint_pruned_too: JointSpace::default(),
             complete_at: SharedMap::new(),
@@ -450,6 +443,38 @@ impl Index {
             self.first_at.remove((step, from));
         }
     }
+}
+
+impl Front {
+    /// True if some trial of the front dominates one with these losses.
+    fn dominates(&self, losses: &[f64]) -> bool {
+        self.losses.chunks_exact(losses.len()).any(|other| dominates(other, losses))
+    }
+
+    /// Adds a trial that none dominates, and drops those that it dominates.
+    fn insert(&mut self, number: u32, losses: &[f64]) {
+        let width = losses.len();
+        let mut kept = 0;
+        for at in 0..self.numbers.len() {
+            let entry = at * width..(at + 1) * width;
+            if !dominates(losses, &self.losses[entry.clone()]) {
+                self.numbers[kept] = self.numbers[at];
+                self.losses.copy_within(entry, kept * width);
+                kept += 1;
+            }
+        }
+        self.numbers.truncate(kept);
+        self.losses.truncate(kept * width);
+        let at = self.numbers.partition_point(|&other| other < number);
+        self.numbers.insert(at, number);
+        self.losses.splice(at * width..at * width, losses.iter().copied());
+    }
+}
+
+/// True if the first losses are nowhere worse and somewhere better.
+fn dominates(a: &[f64], b: &[f64]) -> bool {
+    let pairs = || a.iter().zip(b);
+    pairs().all(|(a, b)| a <= b) && pairs().any(|(a, b)| a < b)
 }
 
 impl JointSpace {

@@ -127,11 +127,12 @@ impl StudyView {
         self.numbered(self.study.index.best.iter().map(|(_, number)| number))
     }
 
-    /// The feasible complete trials that no other dominates, by number. With one objective, the best ones.
+    /// The feasible complete trials that no other dominates, by number. With one objective, the best ones,
+    /// at most [`BEST_KEPT`](crate::BEST_KEPT) of them.
     pub fn pareto_front(&self) -> impl Iterator<Item = TrialView<'_>> {
         let best = &self.study.index.best;
         let ties = best.iter().filter(|(loss, _)| *loss == best[0].0).map(|(_, number)| number);
-        self.numbered(ties.chain(&self.study.index.front))
+        self.numbered(ties.chain(&self.study.index.front.numbers))
     }
 
     fn numbered<'a>(&'a self, numbers: impl Iterator<Item = &'a u32>) -> impl Iterator<Item = TrialView<'a>> {
