@@ -11,10 +11,18 @@ pub(crate) fn run() -> Outcome {
     steps.run("format", || cargo(&["fmt", "--all", "--check"]));
     steps.run("lock file", || shell::metadata(&root, &["--locked"]).map(drop));
     steps.run("tidy", tidy::run);
-    steps.run("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    let clippy = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    steps.run("clippy", || cargo(&clippy));
+    let bare = ["clippy", "--package", "trialog", "--no-default-features", "--", "-D", "warnings"];
+    steps.run("clippy without features", || cargo(&bare));
     steps.run("docs", || {
         let mut doc = shell::cargo(&root);
-        shell::run(doc.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--no-deps", "--workspace"]))
+        shell::run(doc.env("RUSTDOCFLAGS", "-D warnings").args([
+            "doc",
+            "--no-deps",
+            "--workspace",
+            "--all-features",
+        ]))
     });
     // Licences and sources are tidy's; cargo-deny adds duplicates and bans where somebody has it.
     if shell::capture(shell::cargo(&root).args(["deny", "--version"])).is_ok() {

@@ -25,7 +25,8 @@ pub(crate) fn add_to(steps: &mut Steps, root: &Path) {
     let mut counts = Counts::default();
     steps.run("cargo test", || {
         let mut test = shell::cargo(root);
-        let outcome = shell::tee(test.args(["test", "--workspace", "--no-fail-fast"]), |line| counts.add(line));
+        test.args(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+        let outcome = shell::tee(&mut test, |line| counts.add(line));
         counts.judge(outcome)
     });
     steps.run("examples", || smoke(root));

@@ -107,7 +107,7 @@ pub(crate) fn run() -> Outcome {
 }
 
 fn read(root: &Path) -> Outcome<Tree> {
-    let metadata = shell::metadata(root, &[])?;
+    let metadata = shell::metadata(root, &["--all-features"])?;
     let paths = list(root)?;
     let mut files = Vec::new();
     for path in &paths {
