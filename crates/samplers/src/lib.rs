@@ -1,6 +1,7 @@
 //! Where to look next. A sampler is a pure function of a view, a trial's number and the study's seed: the same
 //! three give the same suggestion in any process, after any restart. Nothing here reaches a log.
 
+pub mod parzen;
 mod random;
 mod registry;
 

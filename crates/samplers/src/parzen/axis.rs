@@ -44,8 +44,10 @@ impl Axis {
         }
         match distribution {
             Distribution::Categorical(d) => Axis::Categorical { choices: d.choices().len() },
-            Distribution::Float(d) => NumericAxis::new(d.low(), d.high(), d.is_log(), d.step().unwrap_or(0.0)),
-            Distribution::Int(d) => NumericAxis::new(d.low() as f64, d.high() as f64, d.is_log(), d.step() as f64),
+            Distribution::Float(d) => NumericAxis::layout(d.low(), d.high(), d.is_log(), d.step().unwrap_or(0.0)),
+            Distribution::Int(d) => {
+                NumericAxis::layout(d.low() as f64, d.high() as f64, d.is_log(), d.step() as f64)
+            }
         }
     }
 
@@ -63,13 +65,13 @@ impl Axis {
 }
 
 impl NumericAxis {
-    fn new(first: f64, last: f64, log: bool, step: f64) -> Axis {
+    /// Pins what leaves nothing to divide by.
+    fn layout(first: f64, last: f64, log: bool, step: f64) -> Axis {
         let largest = f64::max(first.abs(), last.abs());
         let scale = if log || (1e-200..1e200).contains(&largest) { 1.0 } else { power_of_two_near(1.0 / largest) };
         let (low, high) = (first * scale - step * scale / 2.0, last * scale + step * scale / 2.0);
         let (low, high) = if log { (ln(low), ln(high)) } else { (low, high) };
         let axis = NumericAxis { low, high, first, last, log, step, scale };
-        // A width lost in rounding leaves nothing to divide by.
         if axis.width() > 0.0 && axis.width().is_finite() { Axis::Numeric(axis) } else { Axis::Pinned(first) }
     }
 
@@ -101,15 +103,17 @@ impl NumericAxis {
         (0.5 * (left + right), 0.5 * log1p(self.step / (value - half)))
     }
 
-    /// Which cell of the grid a value is in, counted from the first one; `None` off the grid, without a grid, or
-    /// beyond `limit` cells.
-    pub(crate) fn cell_index(&self, value: f64, limit: usize) -> Option<usize> {
+    /// Which cell of the grid has this coordinate at its value, counted from the first one; `None` off the grid,
+    /// without a grid, or beyond `limit` cells.
+    pub(crate) fn cell_at(&self, coordinate: f64, limit: usize) -> Option<usize> {
         if !self.has_grid() {
             return None;
         }
+        let value = if self.log { exp(coordinate) } else { coordinate / self.scale };
         let index = ((value - self.first) / self.step).round();
-        let on_grid = index >= 0.0 && index < limit as f64 && self.first + index * self.step == value;
-        on_grid.then_some(index as usize)
+        let found =
+            index >= 0.0 && index < limit as f64 && self.place(self.first + index * self.step) == coordinate;
+        found.then_some(index as usize)
     }
 
     /// How many cells the grid has; infinite without a grid.
@@ -120,8 +124,11 @@ impl NumericAxis {
     /// The value at a coordinate: on the grid if there is one, and within the range.
     pub(crate) fn value(&self, coordinate: f64) -> f64 {
         let value = if self.log { exp(coordinate) } else { coordinate / self.scale };
-        let value =
-            if self.has_grid() { self.first + ((value - self.first) / self.step).round() * self.step } else { value };
+        let value = if self.has_grid() {
+            self.first + ((value - self.first) / self.step).round() * self.step
+        } else {
+            value
+        };
         value.max(self.first).min(self.last)
     }
 
@@ -138,10 +145,24 @@ impl NumericAxis {
         let log_value = if self.has_grid() {
             log_gauss_mass_around(z, half / sigma)
         } else {
-            // A density is per unit of value, and scaling stretches the unit.
-            -0.5 * z * z - HALF_LN_TAU - ln(sigma / self.scale)
+            -0.5 * z * z - HALF_LN_TAU - self.log_per_value(sigma)
         };
         log_value - self.log_mass(mu, sigma)
+    }
+
+    /// `ln` of a length along the axis, measured in the parameter's own unit where the axis is scaled.
+    pub(crate) fn log_per_value(&self, length: f64) -> f64 {
+        if self.scale == 1.0 { ln(length) } else { ln(length) - ln(self.scale) }
+    }
+
+    /// [`NumericAxis::log_kernel`] of the prior's kernel: in the middle of the range and as wide as it.
+    pub(crate) fn log_prior(&self, value: f64) -> f64 {
+        self.log_kernel(value, self.middle(), self.width())
+    }
+
+    /// The centre of the range.
+    pub(crate) fn middle(&self) -> f64 {
+        0.5 * (self.low + self.high)
     }
 }
 

@@ -57,8 +57,6 @@ pub struct Mixture {
     pub(super) widths: Vec<Widths>,
     /// One for each observation, and the prior's last; they sum to 1.
     pub(super) weights: Vec<f64>,
-    /// What the weights summed to before.
-    total: f64,
     prior_weight: f64,
 }
 
@@ -88,7 +86,7 @@ impl Mixture {
         for weight in &mut weights {
             *weight /= total;
         }
-        Mixture { axes: axes.to_vec(), places: columns, widths, weights, total, prior_weight: options.prior_weight }
+        Mixture { axes: axes.to_vec(), places: columns, widths, weights, prior_weight: options.prior_weight }
     }
 
     /// The number of observations, which is one less than the number of components.
@@ -110,7 +108,7 @@ impl Mixture {
         let Axis::Numeric(numeric) = self.axes.get(axis)? else { return None };
         match self.places[axis].get(component) {
             Some(&mu) => Some((mu, self.widths[axis].sigma(component))),
-            None => Some((0.5 * (numeric.low + numeric.high), numeric.width())),
+            None => Some((numeric.middle(), numeric.width())),
         }
     }
 
@@ -154,17 +152,22 @@ impl Mixture {
     #[must_use]
     pub fn sample(&self, stream: &mut Stream, count: usize) -> Vec<Vec<f64>> {
         let mut reached = 0.0;
-        let cumulative: Vec<f64> = self.weights.iter().map(|weight| {
-            reached += weight;
-            reached
-        }).collect();
+        let cumulative: Vec<f64> = self
+            .weights
+            .iter()
+            .map(|weight| {
+                reached += weight;
+                reached
+            })
+            .collect();
         let components: Vec<usize> = (0..count)
             .map(|_| {
                 let share = stream.uniform() * reached;
                 cumulative.partition_point(|&upto| upto <= share).min(self.weights.len() - 1)
             })
             .collect();
-        let point = |component: usize| (0..self.axes.len()).map(|axis| self.draw(stream, axis, component)).collect();
+        let point =
+            |component: usize| (0..self.axes.len()).map(|axis| self.draw(stream, axis, component)).collect();
         components.into_iter().map(point).collect()
     }
 
@@ -193,11 +196,6 @@ impl Mixture {
                 }
             }
         }
-    }
-
-    /// The weight of an observation of full weight, and of the prior, before normalization.
-    pub(super) fn total(&self) -> f64 {
-        self.total
     }
 }
 

@@ -1,0 +1,5 @@
+//! Samplers at their doors: densities against Optuna's, suggestions pinned, and values that are always valid.
+
+#![expect(clippy::unwrap_used, reason = "a golden file that does not parse is a failed test")]
+
+mod parzen;

@@ -1,0 +1,197 @@
+//! Parzen estimators against Optuna, and the fast density against the definition.
+
+use proptest::prelude::*;
+use trialog_numerics::Stream;
+use trialog_ops::{Distribution, FloatDistribution, IntDistribution};
+use trialog_samplers::parzen::{Axis, Density, KernelOptions, Mixture, Weights};
+
+/// One case of a golden file; `golden/parzen.py` describes its form.
+#[derive(Default)]
+struct Case {
+    name: String,
+    axes: Vec<Axis>,
+    columns: Vec<Vec<f64>>,
+    recent: bool,
+    options: KernelOptions,
+    weights: Vec<f64>,
+    sigmas: Vec<Vec<f64>>,
+    points: Vec<Vec<f64>>,
+    log_densities: Vec<f64>,
+}
+
+fn numbers(text: &str) -> Vec<f64> {
+    text.split_whitespace().map(|word| word.parse().unwrap()).collect()
+}
+
+pub(crate) fn distribution(text: &str) -> Distribution {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let number = |at: usize| words[at].parse::<f64>().unwrap();
+    match words[0] {
+        "categorical" => Distribution::categorical(0..number(1) as i64).unwrap(),
+        "float" => {
+            let step = Some(number(4)).filter(|&step| step != 0.0);
+            Distribution::Float(FloatDistribution::new(number(1), number(2), number(3) == 1.0, step).unwrap())
+        }
+        _ => {
+            let step = number(4) as i64;
+            let (low, high) = (number(1) as i64, number(2) as i64);
+            Distribution::Int(IntDistribution::new(low, high, number(3) == 1.0, step).unwrap())
+        }
+    }
+}
+
+fn cases(golden: &str) -> Vec<Case> {
+    let mut cases: Vec<Case> = Vec::new();
+    for line in golden.lines() {
+        let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if key == "case" {
+            cases.push(Case { name: rest.to_owned(), ..Case::default() });
+            continue;
+        }
+        let case = cases.last_mut().unwrap();
+        match key {
+            "axis" => {
+                case.axes.push(Axis::of(&distribution(rest)));
+                case.columns.push(Vec::new());
+            }
+            "weights" => case.recent = rest == "recent",
+            "options" => {
+                let v = numbers(rest);
+                case.options =
+                    KernelOptions { prior_weight: v[0], magic_clip: v[1] == 1.0, endpoints: v[2] == 1.0 };
+            }
+            "observed" => {
+                for (column, value) in case.columns.iter_mut().zip(numbers(rest)) {
+                    column.push(value);
+                }
+            }
+            "expected" => case.weights = numbers(rest),
+            "sigmas" => case.sigmas.push(numbers(rest)),
+            "at" => {
+                let (point, value) = rest.split_once(" = ").unwrap();
+                case.points.push(numbers(point));
+                case.log_densities.push(value.parse().unwrap());
+            }
+            other => panic!("what is {other}"),
+        }
+    }
+    cases
+}
+
+#[track_caller]
+fn close(what: &str, actual: f64, expected: f64, tolerance: f64) {
+    let error = (actual - expected).abs() / expected.abs().max(1.0);
+    assert!(
+        actual == expected || error <= tolerance,
+        "{what}: {actual:?} instead of {expected:?}, error {error:e}"
+    );
+}
+
+fn check(golden: &str) {
+    for case in cases(golden) {
+        let weights = if case.recent { Weights::Recent } else { Weights::Equal };
+        let mixture = Mixture::new(&case.axes, case.columns.clone(), weights, case.options);
+        for (actual, expected) in mixture.weights().iter().zip(&case.weights) {
+            close(&case.name, *actual, *expected, 1e-14);
+        }
+        let numeric = (0..case.axes.len()).filter(|&axis| matches!(case.axes[axis], Axis::Numeric(_)));
+        for (axis, sigmas) in numeric.zip(&case.sigmas) {
+            assert_eq!(sigmas.len(), mixture.weights().len(), "{}", case.name);
+            for (component, expected) in sigmas.iter().enumerate() {
+                let (_, sigma) = mixture.kernel(axis, component).unwrap();
+                close(&case.name, sigma / expected, 1.0, 1e-12);
+            }
+        }
+        let fast = Density::new(&mixture).log_densities(&case.points);
+        for (at, (point, expected)) in case.points.iter().zip(&case.log_densities).enumerate() {
+            close(
+                &format!("{}, by definition, at {point:?}", case.name),
+                mixture.log_density(point),
+                *expected,
+                1e-10,
+            );
+            close(&format!("{}, fast, at {point:?}", case.name), fast[at], *expected, 1e-10);
+        }
+    }
+}
+
+#[test]
+fn agrees_with_optuna() {
+    check(include_str!("../golden/parzen-optuna-5.0.0.txt"));
+}
+
+#[test]
+#[should_panic(expected = "canary")]
+fn canary() {
+    check("case canary\naxis float 0 1 0 0\nexpected 1\nsigmas 1\nat 0.5 = 0.000001");
+}
+
+/// A space of one to six parameters of all kinds.
+fn space() -> impl Strategy<Value = Vec<Distribution>> {
+    let one = prop_oneof![
+        Just("float 0 1 0 0"),
+        Just("float -3 5 0 0"),
+        Just("float 1e-6 1e3 1 0"),
+        Just("float 0 1 0 0.1"),
+        Just("float 0 1 0 0.0001"),
+        Just("int 0 7 0 1"),
+        Just("int 1 4000 1 1"),
+        Just("int 1 60 1 1"),
+        Just("int -9000 9000 0 3"),
+        Just("categorical 2"),
+        Just("categorical 9"),
+    ];
+    prop::collection::vec(one.prop_map(distribution), 1..7)
+}
+
+/// Values that an objective could have drawn, some of them repeated, narrowed to a part of the range by `spread`.
+fn values(stream: &mut Stream, axis: &Axis, distribution: &Distribution, n: usize, spread: f64) -> Vec<f64> {
+    let uniform = Mixture::new(&[*axis], vec![Vec::new()], Weights::Equal, KernelOptions::default());
+    let centre = uniform.sample(stream, 1).remove(0);
+    let cluster = Mixture::new(&[*axis], vec![vec![centre[0]; 60]], Weights::Equal, KernelOptions::default());
+    let mut drawn: Vec<f64> = Vec::new();
+    for k in 0..n {
+        let from = if stream.uniform() < spread { &uniform } else { &cluster };
+        let value = if k > 0 && stream.uniform() < 0.1 { drawn[k / 2] } else { from.sample(stream, 1)[0][0] };
+        assert!(distribution.contains(value), "{value} from {distribution}");
+        drawn.push(value);
+    }
+    drawn
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(120))]
+
+    #[test]
+    fn the_fast_density_is_the_definition(
+        space in space(), n in 0_usize..500, seed: u64, spread in 0.0..1.0, recent: bool, prior in 0_usize..4,
+    ) {
+        let mut stream = Stream::new(&[seed]);
+        let axes: Vec<Axis> = space.iter().map(Axis::of).collect();
+        let columns = |stream: &mut Stream, n| {
+            axes.iter().zip(&space).map(|(axis, d)| values(stream, axis, d, n, spread)).collect::<Vec<_>>()
+        };
+        let weights = if recent { Weights::Recent } else { Weights::Equal };
+        let options = KernelOptions { prior_weight: [1.0, 0.0, 1e-9, 50.0][prior], ..KernelOptions::default() };
+        let above = Mixture::new(&axes, columns(&mut stream, n), weights, options);
+        let below = Mixture::new(&axes, columns(&mut stream, n / 10), weights, options);
+        let points = below.sample(&mut stream, 24);
+        let (g, l) = (Density::new(&above), Density::new(&below));
+        let log_ratio = |point: &[f64]| below.log_density(point) - above.log_density(point);
+        let (fast_above, fast_below) = (g.log_densities(&points), l.log_densities(&points));
+        let mut best = 0;
+        for (at, point) in points.iter().enumerate() {
+            close("above", fast_above[at], above.log_density(point), 1e-9);
+            close("below", fast_below[at], below.log_density(point), 1e-9);
+            // Differences within rounding are ties; the first point wins them.
+            if log_ratio(point) > log_ratio(&points[best]) + 1e-9 {
+                best = at;
+            }
+        }
+        let winner = g.largest_log_ratio(&l, &points);
+        let (ours, theirs) = (log_ratio(&points[winner]), log_ratio(&points[best]));
+        let is_tie = ours == theirs || (ours - theirs).abs() <= 2e-9 * (1.0 + theirs.abs());
+        prop_assert!(is_tie || theirs.is_nan(), "{ours} {theirs}");
+        prop_assert_eq!(points[..winner].iter().position(|point| *point == points[winner]), None, "first of equals");
+    }
+}
