@@ -190,10 +190,12 @@ impl State {
                 self.studies[id.0 as usize] = None;
             }
             Op::SetStudyUserAttr { study, key, value } => {
-                self.study_mut(*study)?.user_attrs.insert(Arc::from(key.as_str()), value.clone());
+                let attrs = &mut self.study_mut(*study)?.user_attrs;
+                Arc::make_mut(attrs).insert(Arc::from(key.as_str()), value.clone());
             }
             Op::SetStudySystemAttr { study, key, value } => {
-                self.study_mut(*study)?.system_attrs.insert(Arc::from(key.as_str()), value.clone());
+                let attrs = &mut self.study_mut(*study)?.system_attrs;
+                Arc::make_mut(attrs).insert(Arc::from(key.as_str()), value.clone());
             }
             Op::SetMetricNames { study, names } => {
                 if names.len() != self.study_ref(*study)?.directions.len() {

@@ -30,8 +30,9 @@ pub(crate) struct Study {
     pub(crate) directions: Arc<[Direction]>,
     pub(crate) metric_names: Option<Arc<[String]>>,
     pub(crate) config: Option<Arc<StudyConfig>>,
-    pub(crate) user_attrs: BTreeMap<Arc<str>, Json>,
-    pub(crate) system_attrs: BTreeMap<Arc<str>, Json>,
+    // Shared, so that a change of a trial beside a held view does not copy them.
+    pub(crate) user_attrs: Arc<BTreeMap<Arc<str>, Json>>,
+    pub(crate) system_attrs: Arc<BTreeMap<Arc<str>, Json>>,
     pub(crate) trials: Trials,
     pub(crate) index: Index,
 }
@@ -47,7 +48,7 @@ pub(crate) struct Trials {
     /// One column per objective; NaN where a trial has no value.
     pub(crate) values: Vec<Column<f64>>,
     pub(crate) params: Vec<ParamData>,
-    slots: BTreeMap<Arc<str>, usize>,
+    slots: Arc<BTreeMap<Arc<str>, usize>>,
     /// The column of each parameter key of the log, plus one; 0 where the study has not met it.
     slot_of_key: Column<u32>,
     reports: Column<Option<Arc<Reports>>>,
@@ -113,8 +114,8 @@ impl Study {
             directions: Arc::from(directions),
             metric_names: None,
             config: config.cloned().map(Arc::new),
-            user_attrs: BTreeMap::new(),
-            system_attrs: BTreeMap::new(),
+            user_attrs: Arc::default(),
+            system_attrs: Arc::default(),
             trials: Trials::new(directions.len()),
             index: Index::new(),
         }
@@ -300,7 +301,7 @@ impl Trials {
             ends: Column::new(NEVER),
             values: vec![Column::new(f64::NAN); objectives],
             params: Vec::new(),
-            slots: BTreeMap::new(),
+            slots: Arc::default(),
             slot_of_key: Column::new(0),
             reports: Column::new(None),
             extras: Column::new(None),
@@ -360,7 +361,7 @@ impl Trials {
         }
         let slot = self.params.len();
         let name: Arc<str> = Arc::from(def.name.as_str());
-        self.slots.insert(Arc::clone(&name), slot);
+        Arc::make_mut(&mut self.slots).insert(Arc::clone(&name), slot);
         self.params.push(ParamData {
             name,
             first: Arc::clone(def),

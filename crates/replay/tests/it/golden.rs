@@ -6,7 +6,7 @@ use trialog_replay::State;
 use crate::table::ops;
 
 /// Every kind of op, and every kind of value that the encoding treats on its own.
-const LOG: &str = "
+pub(crate) const LOG: &str = "
     study a minimize maximize with tpe hyperband 7
     study gone minimize
     study c maximize

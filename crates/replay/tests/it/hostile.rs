@@ -25,12 +25,25 @@ fn report(trial: u64, step: u64) -> Op {
 }
 
 /// A limit that linear work passes by far on a slow machine without optimization, and quadratic work does not.
+const SOON: Duration = Duration::from_secs(20);
+
 #[track_caller]
 fn soon(what: &str, work: impl FnOnce()) {
+    within(SOON, what, work);
+}
+
+#[track_caller]
+fn within(limit: Duration, what: &str, work: impl FnOnce()) {
     let begin = Instant::now();
     work();
     let took = begin.elapsed();
-    assert!(took < Duration::from_secs(20), "{what} took {took:?}");
+    assert!(took < limit, "{what} took {took:?}");
+}
+
+#[test]
+#[should_panic(expected = "ten milliseconds took")]
+fn canary_slow_work_is_noticed() {
+    within(Duration::from_millis(5), "ten milliseconds", || std::thread::sleep(Duration::from_millis(10)));
 }
 
 #[test]
@@ -51,4 +64,81 @@ fn reports_in_any_order_take_linear_time() {
         let view = state.view(StudyId(0)).unwrap();
         assert_eq!(view.trials().next().unwrap().reports().len() as u64, N, "{order}");
     }
+}
+
+/// A view taken before each write makes no write copy much.
+#[test]
+fn held_views_keep_writes_cheap() {
+    const N: u64 = 20_000;
+    let mut state = study_with_trials(1);
+    let waiting =
+        || Op::AddTrial { study: StudyId(0), template: Box::new(TrialTemplate::new(TrialState::Waiting)) };
+    apply(&mut state, 1, (0..N).map(|_| waiting()).collect());
+    soon("claims", || {
+        for trial in 1..=N {
+            let _view = state.view(StudyId(0));
+            let claim = Op::ClaimTrial { trial: TrialId(trial), start: Timestamp(0) };
+            assert_eq!(apply(&mut state, 1 + trial, vec![claim]), [Verdict::Applied]);
+        }
+    });
+    soon("reports", || {
+        for step in 0..N {
+            let _view = state.view(StudyId(0));
+            apply(&mut state, 2 + N + step, vec![report(0, step)]);
+        }
+    });
+    let view = state.view(StudyId(0)).unwrap();
+    assert_eq!((view.count(TrialState::Running), view.rung(0).len()), (20_001, 1));
+}
+
+/// Trials whose reports reach a common step from as many rungs.
+#[test]
+fn many_rungs_at_one_step() {
+    const N: u64 = 20_000;
+    let mut state = study_with_trials(N as usize);
+    let ops = (0..N).flat_map(|trial| [report(trial, 2 * N), report(trial, N - trial)]).collect();
+    soon("reports", || _ = apply(&mut state, 1, ops));
+    let view = state.view(StudyId(0)).unwrap();
+    assert_eq!(
+        [0, 1, 2, N, N + 1, 2 * N, 2 * N + 1].map(|step| view.rung(step).len() as u64),
+        [N, N, N, N, N, N, 0]
+    );
+}
+
+/// One value far out in each of many studies and parameters takes no memory for what lies before it.
+#[test]
+fn lonely_values_are_small() {
+    let mut state = study_with_trials(2000);
+    let def = |name: u32| ParamDef { name: name.to_string(), distribution: Distribution::float(0.0, 1.0).unwrap() };
+    let param = |name| Param { param: ParamRef::Def(Box::new(def(name))), value: 0.5 };
+    let params = |name| Op::SetParams { trial: TrialId(1999), params: vec![param(name)] };
+    soon("parameters", || _ = apply(&mut state, 1, (0..20_000).map(params).collect()));
+    let lonely = |id: u32| {
+        let study = StudyId(id);
+        let trial = 1999 + u64::from(id);
+        [
+            Op::CreateStudy { name: id.to_string(), directions: vec![Direction::Minimize], config: None },
+            Op::CreateTrial { study, start: Timestamp(0) },
+            report(trial, (1 << 20) - 1),
+            report(trial, u64::MAX - 1),
+        ]
+    };
+    soon("steps", || _ = apply(&mut state, 2, (1..20_000).flat_map(lonely).collect()));
+    assert!(state.studies().skip(1).all(|view| view.rung(1 << 20).len() == 1));
+}
+
+/// As many objectives as fit into an op, and a front on which everybody stays.
+#[test]
+fn many_objectives() {
+    let mut state = State::new();
+    let study =
+        Op::CreateStudy { name: "wide".into(), directions: vec![Direction::Maximize; 10_000], config: None };
+    let end = Some(Timestamp(0));
+    let trial = |i: usize| {
+        let values = (0..10_000).map(|k| if k == i { f64::INFINITY } else { -0.0 }).collect();
+        let template = TrialTemplate { values, end, ..TrialTemplate::new(TrialState::Complete) };
+        Op::AddTrial { study: StudyId(0), template: Box::new(template) }
+    };
+    soon("trials", || _ = apply(&mut state, 0, std::iter::once(study).chain((0..50).map(trial)).collect()));
+    assert_eq!(state.view(StudyId(0)).unwrap().pareto_front().count(), 50);
 }

@@ -6,8 +6,9 @@ use proptest::test_runner::{Config, TestRunner};
 use trialog_ops::*;
 use trialog_replay::{Digest, State, StudyView, Verdict};
 
+use crate::golden::LOG;
 use crate::naive::{Bug, Derived, Probe};
-use crate::table::{study_words, trial_words};
+use crate::table::{ops as ops_of, study_words, trial_words};
 
 const STEPS: [u64; 14] =
     [0, 1, 2, 3, 4, 7, 1023, 1024, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 1 << 40, u64::MAX - 1, u64::MAX];
@@ -313,5 +314,22 @@ fn canary_planted_bugs_are_noticed() {
             Ok(())
         });
         assert!(outcome.is_err(), "the comparison is blind to {bug:?}");
+    }
+}
+
+/// What the tests above compare is not blind to any kind of op: whatever takes effect shows.
+#[test]
+fn canary_whatever_takes_effect_shows() {
+    let mut state = State::new();
+    for (op, counter) in ops_of(LOG).iter().zip(0..) {
+        let before = content(&state);
+        let mut verdicts = Vec::new();
+        state.apply(&single(op, counter), &mut verdicts);
+        let changed = before != content(&state);
+        assert_eq!(
+            changed,
+            !matches!(verdicts[0], Verdict::Rejected(_) | Verdict::Skipped),
+            "{op:?}: {verdicts:?}"
+        );
     }
 }
