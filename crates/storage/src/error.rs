@@ -28,6 +28,11 @@ pub enum Error {
         /// What is wrong with it.
         source: DecodeError,
     },
+    /// The ops hold something that no reader of a log would take; nothing was appended.
+    Refused {
+        /// What is wrong with them.
+        source: DecodeError,
+    },
     /// A record that was appended cannot be read back.
     Vanished {
         /// Path or URL.
@@ -58,6 +63,7 @@ impl fmt::Display for Error {
                 "record {seq} of {location} is intact but makes no sense ({source}); it was written by another \
                  program or a faulty one, and nothing was changed"
             ),
+            Error::Refused { source } => write!(f, "nothing was written, since nobody could read it: {source}"),
             Error::Vanished { location, seq } => write!(
                 f,
                 "record {seq} of {location} was appended and cannot be read back; open the log again to see what \
@@ -72,7 +78,9 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Journal(error) => error.source(),
-            Error::NewerFormat { source, .. } | Error::BadRecord { source, .. } => Some(source),
+            Error::NewerFormat { source, .. } | Error::BadRecord { source, .. } | Error::Refused { source } => {
+                Some(source)
+            }
             _ => None,
         }
     }

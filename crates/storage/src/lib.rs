@@ -65,7 +65,8 @@ impl Storage {
     /// the record may be in the log or not; [`Storage::refresh`] tells.
     ///
     /// # Errors
-    /// What the journal says, and as [`Storage::new`] for records of others that lie before this one.
+    /// [`Error::Refused`] for ops that no reader would take, what the journal says, and as [`Storage::new`] for
+    /// records of others that lie before this one.
     pub fn commit(&self, mut ops: Vec<Op>, durability: Durability) -> Result<Vec<Verdict>, Error> {
         let mut session = lock(&self.sessions).take()?;
         session.counter += 1;
@@ -77,6 +78,12 @@ impl Storage {
         };
         session.buffer.clear();
         encode_record(&record, &mut session.buffer);
+        // What nobody could read must not get into a log that is kept for ever: a NaN as a final value, say.
+        if let Err(source) = decode_record(&session.buffer) {
+            session.counter -= 1;
+            lock(&self.sessions).put_back(session);
+            return Err(Error::Refused { source });
+        }
         let appended = self.journal.append(&[&session.buffer], durability);
         let mut replica = self.replica();
         let seq = appended.inspect_err(|_| {

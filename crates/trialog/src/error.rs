@@ -91,17 +91,22 @@ impl Error {
     pub fn is_invalid(&self) -> bool {
         matches!(
             *self.0,
-            Kind::Invalid(_) | Kind::Distribution { .. } | Kind::Url { .. } | Kind::SeveralObjectives { .. }
-        ) || matches!(
-            self.rejection(),
-            Some(
-                Reason::ValueCount { .. }
-                    | Reason::Nan
-                    | Reason::BadTemplate { .. }
-                    | Reason::BadStudy
-                    | Reason::BadParam { .. }
+            Kind::Invalid(_)
+                | Kind::Distribution { .. }
+                | Kind::Url { .. }
+                | Kind::SeveralObjectives { .. }
+                | Kind::Storage(trialog_storage::Error::Refused { .. })
+        ) || matches!(self.journal(), Some(trialog_journal::Error::TooLarge { .. }))
+            || matches!(
+                self.rejection(),
+                Some(
+                    Reason::ValueCount { .. }
+                        | Reason::Nan
+                        | Reason::BadTemplate { .. }
+                        | Reason::BadStudy
+                        | Reason::BadParam { .. }
+                )
             )
-        )
     }
 
     /// No trial of the study is complete yet.
