@@ -83,7 +83,7 @@ pub(crate) fn run(quick: bool, only: Option<&str>, json: Option<&str>) -> Outcom
     let root = shell::root()?;
     let workshop = Workshop::open(&root)?;
     let peers = workshop.peers()?;
-    let ours = workshop.ours("release")?.ok_or("the workspace has no package trialog-benches to measure")?;
+    let ours = workshop.ours("release")?;
     let chosen: Vec<&Measure> =
         MEASURES.iter().filter(|measure| only.is_none_or(|name| name == measure.name)).collect();
     if chosen.is_empty() {
@@ -109,7 +109,7 @@ pub(crate) fn run(quick: bool, only: Option<&str>, json: Option<&str>) -> Outcom
 pub(crate) fn smoke(root: &Path) -> Outcome {
     let workshop = Workshop::open(root)?;
     let mut contestants = workshop.peers()?;
-    contestants.extend(workshop.ours("dev")?);
+    contestants.push(workshop.ours("dev")?);
     for measure in MEASURES {
         for contestant in &contestants {
             let figure = workshop.ask(contestant, measure, N_QUICK)?;
@@ -175,21 +175,17 @@ struct Workshop {
     target: PathBuf,
     disk: PathBuf,
     ram: PathBuf,
-    has_ours: bool,
 }
 
 impl Workshop {
     fn open(root: &Path) -> Outcome<Workshop> {
-        let metadata = shell::metadata(root, &["--no-deps"])?;
         let target = shell::target(root)?;
-        let mut packages = metadata["packages"].as_array().into_iter().flatten();
-        let has_ours = packages.any(|package| package["name"] == "trialog-benches");
         let disk = target.join("bench-data");
         // Where there is no RAM disk, the figures of both places are those of the disk.
         let shm = Path::new("/dev/shm");
         let ram =
             if shm.is_dir() { shm.join(format!("trialog-bench-{}", std::process::id())) } else { disk.clone() };
-        Ok(Workshop { root: root.to_path_buf(), target, disk, ram, has_ours })
+        Ok(Workshop { root: root.to_path_buf(), target, disk, ram })
     }
 
     fn peers(&self) -> Outcome<Vec<Contestant>> {
@@ -199,17 +195,13 @@ impl Workshop {
         Ok(vec![peer("Rustuna 0.2.0", "rustuna".into()), peer("Optuna 5.0.0", "optuna".into())])
     }
 
-    /// Our own measuring program, built; nothing if this workspace has none.
-    fn ours(&self, profile: &str) -> Outcome<Option<Contestant>> {
-        if !self.has_ours {
-            println!("    there is no package trialog-benches: Trialog itself is not measured");
-            return Ok(None);
-        }
+    /// Our own measuring program, built.
+    fn ours(&self, profile: &str) -> Outcome<Contestant> {
         let build = ["build", "--package", "trialog-benches", "--bin", "measure", "--profile", profile];
         shell::run(shell::cargo(&self.root).args(build))?;
         let folder = if profile == "dev" { "debug" } else { profile };
         let program = self.target.join(folder).join("measure");
-        Ok(Some(Contestant { name: "Trialog", program, words: Vec::new() }))
+        Ok(Contestant { name: "Trialog", program, words: Vec::new() })
     }
 
     /// Runs one measurement in an empty folder of its own.

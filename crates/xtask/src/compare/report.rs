@@ -87,14 +87,11 @@ pub(super) fn print(rows: &[Row]) {
     println!("\nratio: how many times better Trialog is; below 1 it is worse");
 }
 
-/// Three digits that matter.
+/// Three digits that matter, or all those before the point.
 fn shown(value: f64) -> String {
-    match value.abs() {
-        large if large >= 100.0 => format!("{value:.0}"),
-        middle if middle >= 10.0 => format!("{value:.1}"),
-        small if small >= 1.0 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
-    }
+    let magnitude = value.abs().log10().floor();
+    let decimals = if magnitude.is_finite() { (2.0 - magnitude).clamp(0.0, 9.0) as usize } else { 0 };
+    format!("{value:.decimals$}")
 }
 
 /// The list for programs.
@@ -124,6 +121,12 @@ mod tests {
     fn figures_in_two_units_are_not_compared() {
         let row = Row::new("time", &figure("s", 1.0, None), "peer", &figure("us", 2.0, None), Better::Lower);
         assert!(row.is_err());
+    }
+
+    #[test]
+    fn three_digits_are_shown() {
+        let shown: Vec<String> = [5678.9, 56.78, 1.0, 0.98765, 0.00012345, 0.0].map(shown).to_vec();
+        assert_eq!(shown, ["5679", "56.8", "1.00", "0.988", "0.000123", "0"]);
     }
 
     #[test]
