@@ -146,21 +146,17 @@ impl Known {
         self.header = Some(header);
     }
 
-    /// Verifies what stands behind the tip, a stretch at a time.
-    pub(crate) fn advance(&mut self, file: &dyn OsFile, place: &Place) -> Result<Step, Error> {
-        let stat = file.stat().map_err(place.io("look at"))?;
-        if stat.links == 0 {
-            return Err(place.regressed(self.records(), 0));
-        }
+    /// Verifies what stands behind the tip in a file of `file_bytes` bytes, a stretch at a time.
+    pub(crate) fn advance(&mut self, file: &dyn OsFile, place: &Place, file_bytes: u64) -> Result<Step, Error> {
         if self.header.is_none() && !self.load_header(file, place)? {
             return Ok(Step::End);
         }
-        match stat.bytes {
-            bytes if bytes == self.tip.offset => Ok(Step::End),
-            // A creator's file may have grown since its length was asked for.
-            bytes if bytes < self.tip.offset && self.tip.last > 0 => Err(self.regressed(file, place)),
-            bytes if bytes < self.tip.offset => Ok(Step::End),
-            bytes => self.read_behind_tip(file, place, bytes),
+        match file_bytes.cmp(&self.tip.offset) {
+            std::cmp::Ordering::Equal => Ok(Step::End),
+            std::cmp::Ordering::Greater => self.read_behind_tip(file, place, file_bytes),
+            // The length may have been asked for before the header was there; frames were seen later than that.
+            std::cmp::Ordering::Less if self.tip.last == 0 && self.still_there(file) => Ok(Step::End),
+            std::cmp::Ordering::Less => Err(self.regressed(file, place)),
         }
     }
 
@@ -298,6 +294,7 @@ impl Known {
         }
         let ahead = frame::look_ahead(&Reading(file), offset, file_bytes, link).map_err(place.io("read"))?;
         let detail = match ahead {
+            Ahead::Nothing if !self.still_there(file) => return Err(self.regressed(file, place)),
             Ahead::Nothing => {
                 self.torn = Some((offset, file_bytes));
                 return Ok(Step::Torn);
@@ -315,6 +312,11 @@ impl Known {
             ),
         };
         Ok(Step::Suspect(self.suspect(file, place, detail)))
+    }
+
+    /// Forgets that a tail was torn: before it is cut, it is to be searched once more.
+    pub(crate) fn forget_torn(&mut self) {
+        self.torn = None;
     }
 
     /// Damage behind the tip, unless what is before it is no longer what was verified.

@@ -272,31 +272,59 @@ impl FileJournal {
             opened.known.note_stable(records);
         }
         drop(opened);
-        held.release().map_err(self.poisoning("unlock"))?;
+        held.release().map_err(|error| {
+            // Closing the descriptor is the other way to let go; whoever reads on needs only a new one.
+            if let Ok(file) = self.os.open(&self.path, Access::Read) {
+                self.opened().file = file;
+            }
+            self.poisoning("unlock")(error)
+        })?;
         Ok(tip.link.seq)
     }
 
     /// A long log is read before the lock is taken, so that nobody waits for that.
     fn catch_up_unlocked(&self, file: &dyn OsFile) -> Result<(), Error> {
-        while matches!(self.opened().known.advance(file, &self.place)?, Step::More) {}
+        let bytes = self.look(file, &self.opened().known)?;
+        while matches!(self.opened().known.advance(file, &self.place, bytes)?, Step::More) {}
         self.caught_up.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     fn catch_up_locked(&self, known: &mut Known, file: &dyn OsFile) -> Result<(), Error> {
+        known.forget_torn();
+        let bytes = if self.fenced {
+            self.look_closely(file, known)?
+        } else {
+            file.bytes().map_err(self.place.io("look at"))?
+        };
         loop {
-            match known.advance(file, &self.place)? {
+            match known.advance(file, &self.place, bytes)? {
                 Step::More => {}
                 Step::End => return Ok(()),
                 Step::Suspect(error) => return Err(error),
-                // Only here, under the lock, can a torn tail not be a frame that is still being written. What it
-                // follows must be what was verified, or this would cut somebody else's records.
-                Step::Torn if known.still_there(file) => {
-                    file.truncate(known.tip().offset).map_err(self.poisoning("cut the torn tail of"))?;
+                // Only here, under the lock, can a torn tail not be a frame that is still being written. The
+                // search has also seen that the log's end is what was verified, or this would cut others' records.
+                Step::Torn => {
+                    return file.truncate(known.tip().offset).map_err(self.poisoning("cut the torn tail of"));
                 }
-                Step::Torn => return Err(known.regressed(file, &self.place)),
             }
         }
+    }
+
+    /// The file's length, after a look whether the server lost and regained records since: the length alone may
+    /// be the same again, as records are of much the same length.
+    fn look_closely(&self, file: &dyn OsFile, known: &Known) -> Result<u64, Error> {
+        let bytes = self.look(file, known)?;
+        if known.still_there(file) { Ok(bytes) } else { Err(known.regressed(file, &self.place)) }
+    }
+
+    /// The file's length. A file without a name is nobody's log any more.
+    fn look(&self, file: &dyn OsFile, known: &Known) -> Result<u64, Error> {
+        let stat = file.stat().map_err(self.place.io("look at"))?;
+        if stat.links == 0 {
+            return Err(self.place.regressed(known.records(), 0));
+        }
+        Ok(stat.bytes)
     }
 
     /// Makes the first `records` records durable, or joins a thread that does.
@@ -307,7 +335,9 @@ impl FileJournal {
             let (file, written) = (Arc::clone(&opened.file), opened.known.records());
             drop(opened);
             file.sync_data().map_err(self.poisoning("sync"))?;
-            self.opened().known.note_stable(written);
+            let mut opened = self.opened();
+            self.look(&*file, &opened.known)?;
+            opened.known.note_stable(written);
             Ok(written)
         })
     }
@@ -361,7 +391,8 @@ impl Journal for FileJournal {
                 let found = known.records();
                 return if next > found { Err(self.place.regressed(next, found)) } else { Ok(Seq(next)) };
             } else {
-                match known.advance(&**file, &self.place)? {
+                let bytes = self.look(&**file, known)?;
+                match known.advance(&**file, &self.place, bytes)? {
                     Step::More => None,
                     Step::End | Step::Torn => {
                         at_end = true;

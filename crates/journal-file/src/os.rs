@@ -106,6 +106,13 @@ pub trait OsFile: Debug + Send + Sync {
     /// What the system says.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
 
+    /// Its length, and no more: the cheapest look there is. On a network file system only [`OsFile::stat`] asks
+    /// the server.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn bytes(&self) -> io::Result<u64>;
+
     /// Length, names, identity.
     ///
     /// # Errors

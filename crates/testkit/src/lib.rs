@@ -1,1 +1,7 @@
 //! Faked operating systems and generators for Trialog's tests.
+//!
+//! Never a dependency of the library itself.
+
+mod os;
+
+pub use os::{Call, Failure, FakeOs, Lie, Survival};
