@@ -159,7 +159,12 @@ impl Replica {
             match decode_record(bytes) {
                 Ok(record) => {
                     self.apply(seq, &record, &mut wanted);
-                    ControlFlow::Continue(())
+                    // What lies behind can wait, and looking for it would cost another system call.
+                    if matches!(wanted, Some((last, _)) if last == seq) {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
                 }
                 Err(error) => {
                     failure = Some((seq, error));
