@@ -150,8 +150,8 @@ fn compare(
     let mut rows = Vec::new();
     for (peer, figures) in peers.iter().zip(&peer_figures) {
         let mut row = Row::new(measure.name, figure, peer.name, best(figures, measure.better)?, measure.better)?;
-        if n != n_peers {
-            row.remark(&format!("ours at {n} trials, theirs at {n_peers}"));
+        if n != n_peers && row.note.is_none() {
+            row.note = Some(format!("ours at {n} trials, theirs at {n_peers}"));
         }
         rows.push(row);
     }

@@ -16,7 +16,8 @@ pub(super) struct Row {
     peer_figure: f64,
     /// Above one, we are better, whichever way the figure is good.
     ratio: f64,
-    note: Option<String>,
+    /// What a reader of the row should know.
+    pub(super) note: Option<String>,
 }
 
 impl Row {
@@ -40,11 +41,6 @@ impl Row {
             ratio,
             note: (!notes.is_empty()).then(|| notes.join("; ")),
         })
-    }
-
-    /// Adds what a reader of the row should know.
-    pub(super) fn remark(&mut self, remark: &str) {
-        self.note = Some(self.note.take().map_or(remark.to_string(), |note| format!("{note}; {remark}")));
     }
 
     fn to_json(&self) -> Value {
