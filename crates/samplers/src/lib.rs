@@ -1,12 +1,15 @@
 //! Where to look next. A sampler is a pure function of a view, a trial's number and the study's seed: the same
 //! three give the same suggestion in any process, after any restart. Nothing here reaches a log.
 
+mod options;
 pub mod parzen;
 mod random;
 mod registry;
+mod tpe;
 
 pub use random::Random;
 pub use registry::{Entry, Options, REGISTRY, SpecError, default_sampler, from_spec};
+pub use tpe::{Gamma, Tpe, TpeOptions};
 
 use std::sync::Arc;
 
@@ -37,7 +40,13 @@ pub trait Sampler: Send + Sync {
     ) -> f64;
 }
 
-/// The random stream for one purpose of one trial of one study.
-fn stream(seed: u64, number: TrialNumber, purpose: &str) -> Stream {
-    Stream::new(&[seed, u64::from(number.0), hash_bytes(purpose.as_bytes())])
+/// The random stream of one parameter of one trial, for a draw that looks at nothing else.
+fn stream(seed: u64, number: TrialNumber, name: &str) -> Stream {
+    Stream::new(&[seed, u64::from(number.0), hash_bytes(name.as_bytes())])
+}
+
+/// The random stream of a sampler's own purposes, apart from those of plain draws.
+fn stream_for(seed: u64, number: TrialNumber, sampler: &str, purpose: &str) -> Stream {
+    let (sampler, purpose) = (hash_bytes(sampler.as_bytes()), hash_bytes(purpose.as_bytes()));
+    Stream::new(&[seed, u64::from(number.0), sampler, purpose])
 }

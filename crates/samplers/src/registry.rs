@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use trialog_ops::ComponentSpec;
 
-use crate::{Random, Sampler};
+use crate::{Random, Sampler, Tpe};
 
 /// Options as they stand in the log.
 pub type Options = serde_json::Map<String, serde_json::Value>;
@@ -23,17 +23,25 @@ pub struct Entry {
 }
 
 /// All samplers.
-pub const REGISTRY: &[Entry] = &[Entry {
-    name: "random",
-    version: 1,
-    about: "uniform draws, every parameter on its own",
-    build: |_| Ok(Arc::new(Random::new())),
-}];
+pub const REGISTRY: &[Entry] = &[
+    Entry {
+        name: "tpe",
+        version: 1,
+        about: "tree-structured Parzen estimation: learns from good and bad trials, for any space",
+        build: |options| Ok(Arc::new(Tpe::from_options(options)?)),
+    },
+    Entry {
+        name: "random",
+        version: 1,
+        about: "uniform draws, every parameter on its own",
+        build: |options| Ok(Arc::new(Random::from_options(options)?)),
+    },
+];
 
 /// What a study uses that names none.
 #[must_use]
 pub fn default_sampler() -> Arc<dyn Sampler> {
-    Arc::new(Random::new())
+    Arc::new(Tpe::default())
 }
 
 /// The sampler that a study names.

@@ -3,3 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a golden file that does not parse is a failed test")]
 
 mod parzen;
+mod study;
+mod tpe;
+mod valid;

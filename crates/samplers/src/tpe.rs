@@ -1,0 +1,217 @@
+//! Tree-structured Parzen estimation: the trials so far are divided into good ones and others, a density is made of
+//! each, and of the points drawn from the good one's the most telling is proposed.
+//!
+//! Bergstra, Bardenet, Bengio and Kegl, "Algorithms for hyper-parameter optimization" (NIPS 2011); several
+//! objectives after Ozaki, Tanigaki, Watanabe and Onishi, "Multiobjective tree-structured Parzen estimator for
+//! computationally expensive optimization problems" (GECCO 2020); in the form and with the defaults of Optuna 5.
+
+mod observe;
+mod split;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use trialog_ops::{ComponentSpec, Distribution, Json, ParamDef, TrialNumber, TrialState};
+use trialog_replay::{Over, StudyView};
+
+use crate::options::Reader;
+use crate::parzen::{Axis, Density, KernelOptions, Mixture, Weights};
+use crate::random::{draw, settle};
+use crate::registry::Options;
+use crate::{Proposal, Sampler, stream, stream_for};
+use split::Ranking;
+
+/// How many of the trials count as good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gamma {
+    /// A tenth of them, rounded up; with one objective at most 25.
+    #[default]
+    Tenth,
+    /// A quarter of their square root, rounded up, at most 25: what Hyperopt does.
+    Root,
+}
+
+/// What shapes the sampler.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TpeOptions {
+    /// Below this many finished trials values are drawn at random. Default 10.
+    pub n_startup_trials: usize,
+    /// How many points are drawn, of which one is proposed. At least 1; default 24.
+    pub n_ei_candidates: usize,
+    /// Whether the parameters that all trials share are modelled together. Default: with one objective only.
+    pub multivariate: Option<bool>,
+    /// Whether running trials count as bad, so that parallel workers stay apart. Default true.
+    pub constant_liar: bool,
+    /// How many trials count as good. Default [`Gamma::Tenth`].
+    pub gamma: Gamma,
+    /// The kernels.
+    pub kernels: KernelOptions,
+}
+
+impl Default for TpeOptions {
+    fn default() -> TpeOptions {
+        TpeOptions {
+            n_startup_trials: 10,
+            n_ei_candidates: 24,
+            multivariate: None,
+            constant_liar: true,
+            gamma: Gamma::Tenth,
+            kernels: KernelOptions::default(),
+        }
+    }
+}
+
+/// The tree-structured Parzen estimator.
+#[derive(Debug, Default)]
+pub struct Tpe {
+    options: TpeOptions,
+    /// The last ranking of several objectives, which is costly and asked for once per parameter. Kept with all that
+    /// it follows from, so that a wrong one cannot be taken; losing it costs time only.
+    ranking: Mutex<Option<Arc<Ranking>>>,
+}
+
+impl Tpe {
+    /// The sampler with these options.
+    #[must_use]
+    pub fn new(options: TpeOptions) -> Tpe {
+        Tpe { options, ranking: Mutex::new(None) }
+    }
+
+    /// Reads the options of a log; what is not named has its default.
+    ///
+    /// # Errors
+    /// An option that does not exist or has no meaning, in words.
+    pub fn from_options(options: &Options) -> Result<Tpe, String> {
+        let mut reader = Reader::new(options);
+        let default = TpeOptions::default();
+        let gamma = reader.one_of("gamma", &[("tenth", Gamma::Tenth), ("root", Gamma::Root)])?;
+        let options = TpeOptions {
+            n_startup_trials: reader.count("n_startup_trials", 0)?.unwrap_or(default.n_startup_trials),
+            n_ei_candidates: reader.count("n_ei_candidates", 1)?.unwrap_or(default.n_ei_candidates),
+            multivariate: reader.flag("multivariate")?,
+            constant_liar: reader.flag("constant_liar")?.unwrap_or(default.constant_liar),
+            gamma: gamma.unwrap_or_default(),
+            kernels: KernelOptions {
+                prior_weight: reader.number("prior_weight", 0.0)?.unwrap_or(default.kernels.prior_weight),
+                magic_clip: reader.flag("consider_magic_clip")?.unwrap_or(default.kernels.magic_clip),
+                endpoints: reader.flag("consider_endpoints")?.unwrap_or(default.kernels.endpoints),
+            },
+        };
+        reader.finish()?;
+        Ok(Tpe::new(options))
+    }
+
+    /// The trials that count as good, by number.
+    #[must_use]
+    pub fn good_trials(&self, view: &StudyView) -> Vec<TrialNumber> {
+        let good = split::good(view, self.good_count(view), |losses| self.ranked(losses));
+        good.into_iter().map(TrialNumber).collect()
+    }
+
+    /// Forgets what was kept to save time. Suggestions stay the same.
+    pub fn drop_caches(&self) {
+        *self.ranking.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn ranked(&self, losses: split::Losses) -> Arc<Ranking> {
+        let mut kept = self.ranking.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(ranking) if ranking.is_of(&losses) => Arc::clone(ranking),
+            _ => Arc::clone(kept.insert(Arc::new(Ranking::new(losses)))),
+        }
+    }
+
+    fn good_count(&self, view: &StudyView) -> usize {
+        const MOST: usize = 25;
+        let n = finished(view) as f64;
+        let (count, limited) = match self.options.gamma {
+            Gamma::Tenth => ((0.1 * n).ceil(), view.directions().len() == 1),
+            Gamma::Root => ((0.25 * n.sqrt()).ceil(), true),
+        };
+        if limited { MOST.min(count as usize) } else { count as usize }
+    }
+
+    fn is_starting(&self, view: &StudyView) -> bool {
+        finished(view) < self.options.n_startup_trials
+    }
+
+    fn is_multivariate(&self, view: &StudyView) -> bool {
+        self.options.multivariate.unwrap_or(view.directions().len() == 1)
+    }
+
+    /// The value proposed for each parameter, together.
+    fn propose(
+        &self,
+        view: &StudyView,
+        number: TrialNumber,
+        stream: &mut trialog_numerics::Stream,
+        space: &[(&str, &Distribution)],
+    ) -> Vec<f64> {
+        let axes: Vec<Axis> = space.iter().map(|(_, distribution)| Axis::of(distribution)).collect();
+        let names: Vec<&str> = space.iter().map(|(name, _)| *name).collect();
+        let good = split::good(view, self.good_count(view), |losses| self.ranked(losses));
+        let others = observe::Others { good: &good, asking: number, running: self.options.constant_liar };
+        let good_weights = if view.directions().len() == 1 { Weights::Recent } else { Weights::Equal };
+        let below =
+            Mixture::new(&axes, observe::of_trials(view, &names, &good), good_weights, self.options.kernels);
+        let above = Mixture::new(&axes, others.observe(view, &names), Weights::Recent, self.options.kernels);
+        let points = below.sample(stream, self.options.n_ei_candidates);
+        let best = Density::new(&above).largest_log_ratio(&Density::new(&below), &points);
+        let values = points.get(best).into_iter().flatten().copied();
+        values.zip(space).map(|(value, (_, distribution))| settle(distribution, value)).collect()
+    }
+}
+
+/// Trials from which something was learned.
+fn finished(view: &StudyView) -> usize {
+    view.count(TrialState::Complete) + view.count(TrialState::Pruned)
+}
+
+impl Sampler for Tpe {
+    fn spec(&self) -> ComponentSpec {
+        let TpeOptions { n_startup_trials, n_ei_candidates, multivariate, constant_liar, gamma, kernels } =
+            self.options;
+        let options = serde_json::json!({
+            "n_startup_trials": n_startup_trials,
+            "n_ei_candidates": n_ei_candidates,
+            "multivariate": multivariate,
+            "constant_liar": constant_liar,
+            "gamma": match gamma { Gamma::Tenth => "tenth", Gamma::Root => "root" },
+            "prior_weight": kernels.prior_weight,
+            "consider_magic_clip": kernels.magic_clip,
+            "consider_endpoints": kernels.endpoints,
+        });
+        ComponentSpec { name: "tpe".to_owned(), version: 1, options: Json::from(options) }
+    }
+
+    fn sample_relative(&self, view: &StudyView, number: TrialNumber, seed: u64) -> Vec<Proposal> {
+        let params: Vec<_> = view.joint_params(Over::CompleteAndPruned).collect();
+        if params.is_empty() {
+            return Vec::new();
+        }
+        let values: Vec<f64> = if self.is_multivariate(view) && !self.is_starting(view) {
+            let space: Vec<_> = params.iter().map(|(_, def)| (def.name.as_str(), &def.distribution)).collect();
+            self.propose(view, number, &mut stream_for(seed, number, "tpe", ""), &space)
+        } else {
+            // One by one, and yet all beforehand, so that parallel workers see them at once.
+            let alone = |def: &ParamDef| self.sample_independent(view, number, seed, &def.name, &def.distribution);
+            params.iter().map(|(_, def)| alone(def)).collect()
+        };
+        params.iter().zip(values).map(|((key, def), value)| (*key, Arc::clone(def), value)).collect()
+    }
+
+    fn sample_independent(
+        &self,
+        view: &StudyView,
+        number: TrialNumber,
+        seed: u64,
+        name: &str,
+        distribution: &Distribution,
+    ) -> f64 {
+        if self.is_starting(view) || distribution.is_single() {
+            return draw(&mut stream(seed, number, name), distribution);
+        }
+        let mut stream = stream_for(seed, number, "tpe", name);
+        let values = self.propose(view, number, &mut stream, &[(name, distribution)]);
+        settle(distribution, values.first().copied().unwrap_or(f64::NAN))
+    }
+}

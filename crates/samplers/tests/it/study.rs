@@ -1,0 +1,62 @@
+//! A study made in a few lines: what the other tests give to samplers.
+
+use trialog_ops::{
+    Direction, Distribution, Op, Param, ParamDef, ParamRef, Record, SessionId, SessionRef, StudyId, Timestamp,
+    TrialState, TrialTemplate,
+};
+use trialog_replay::{State, StudyView, Verdict};
+
+/// A log of one study.
+pub(crate) struct Study {
+    state: State,
+    counter: u64,
+}
+
+impl Study {
+    pub(crate) fn new(directions: &[Direction]) -> Study {
+        let mut study = Study { state: State::new(), counter: 0 };
+        study.apply(Op::CreateStudy { name: "s".to_owned(), directions: directions.to_vec(), config: None });
+        study
+    }
+
+    pub(crate) fn minimize() -> Study {
+        Study::new(&[Direction::Minimize])
+    }
+
+    fn apply(&mut self, op: Op) {
+        self.counter += 1;
+        let session = SessionRef::Id(SessionId([7; 16]));
+        let mut verdicts = Vec::new();
+        self.state.apply(&Record { session, counter: self.counter, ops: vec![op] }, &mut verdicts);
+        assert!(!verdicts.iter().any(|verdict| matches!(verdict, Verdict::Rejected(_))), "{verdicts:?}");
+    }
+
+    pub(crate) fn add(&mut self, template: TrialTemplate) {
+        self.apply(Op::AddTrial { study: StudyId(0), template: Box::new(template) });
+    }
+
+    /// A complete trial.
+    pub(crate) fn tell(&mut self, params: &[(&str, &Distribution, f64)], values: &[f64]) {
+        let mut template = template(TrialState::Complete, params);
+        template.values = values.to_vec();
+        self.add(template);
+    }
+
+    pub(crate) fn view(&self) -> StudyView {
+        self.state.view(StudyId(0)).unwrap()
+    }
+}
+
+/// A trial in this state, without values.
+pub(crate) fn template(state: TrialState, params: &[(&str, &Distribution, f64)]) -> TrialTemplate {
+    let mut template = TrialTemplate::new(state);
+    template.end = state.is_finished().then_some(Timestamp(1));
+    template.params = params
+        .iter()
+        .map(|&(name, distribution, value)| {
+            let def = ParamDef { name: name.to_owned(), distribution: distribution.clone() };
+            Param { param: ParamRef::Def(Box::new(def)), value }
+        })
+        .collect();
+    template
+}

@@ -1,0 +1,177 @@
+//! TPE: what it takes for good, what it proposes, and that nothing it kept matters.
+
+use trialog_ops::{Direction, Distribution, TrialNumber, TrialState};
+use trialog_samplers::{Random, Sampler, Tpe, TpeOptions};
+
+use crate::parzen::{distribution, numbers};
+use crate::study::{Study, template};
+
+/// See `golden/split.py` for the form of a case.
+fn check_split(golden: &str) {
+    let mut study = Study::minimize();
+    let mut header = "";
+    for line in golden.lines() {
+        if let Some(rest) = line.strip_prefix("case ") {
+            let direction = |word| if word == "maximize" { Direction::Maximize } else { Direction::Minimize };
+            let directions: Vec<Direction> = rest.split(' ').map(direction).collect();
+            study = Study::new(&directions);
+            header = line;
+        } else if let Some(good) = line.strip_prefix("good") {
+            let expected: Vec<TrialNumber> = numbers(good).into_iter().map(|n| TrialNumber(n as u32)).collect();
+            let sampler = Tpe::default();
+            let view = study.view();
+            assert_eq!(sampler.good_trials(&view), expected, "{header}, {} trials", view.trial_count());
+            assert_eq!(sampler.good_trials(&view), expected, "again, from what was kept");
+        } else {
+            let parts: Vec<&str> = line.split('|').collect();
+            let state = match parts[0].trim() {
+                "complete" => TrialState::Complete,
+                "pruned" => TrialState::Pruned,
+                "running" => TrialState::Running,
+                _ => TrialState::Fail,
+            };
+            let mut trial = template(state, &[]);
+            trial.values = numbers(parts[1]);
+            trial.reports = numbers(parts[2]).chunks(2).map(|report| (report[0] as u64, report[1])).collect();
+            let constraints = numbers(parts[3]).into_iter().enumerate();
+            trial.constraints = constraints.map(|(at, value)| (at.to_string(), value)).collect();
+            study.add(trial);
+        }
+    }
+}
+
+#[test]
+fn good_trials_are_optunas() {
+    check_split(include_str!("../golden/split-optuna-5.0.0.txt"));
+}
+
+#[test]
+#[should_panic(expected = "case minimize")]
+fn canary() {
+    check_split("case minimize\ncomplete | 1.0 | |\ngood 1");
+}
+
+fn spaces() -> Vec<(&'static str, Distribution)> {
+    vec![
+        ("choice", distribution("categorical 3")),
+        ("lr", distribution("float 1e-5 1 1 0")),
+        ("units", distribution("int 4 64 0 4")),
+        ("x", distribution("float -5 5 0 0")),
+    ]
+}
+
+/// A study of a bowl whose lowest point is at x = 2, lr = 1e-3, units = 32, choice = 1.
+fn bowl(sampler: &dyn Sampler, seed: u64, n: u32) -> Study {
+    let mut study = Study::minimize();
+    let spaces = spaces();
+    for number in 0..n {
+        let view = study.view();
+        let proposals = sampler.sample_relative(&view, TrialNumber(number), seed);
+        let value = |name: &str, distribution: &Distribution| {
+            let proposed = proposals.iter().find(|(_, def, _)| def.name == name).map(|proposal| proposal.2);
+            proposed
+                .unwrap_or_else(|| sampler.sample_independent(&view, TrialNumber(number), seed, name, distribution))
+        };
+        let params: Vec<(&str, &Distribution, f64)> =
+            spaces.iter().map(|(name, distribution)| (*name, distribution, value(name, distribution))).collect();
+        assert!(params.iter().all(|(_, distribution, value)| distribution.contains(*value)), "{params:?}");
+        let [choice, lr, units, x] = [params[0].2, params[1].2, params[2].2, params[3].2];
+        let loss = (x - 2.0).powi(2)
+            + (lr.log10() + 3.0).powi(2)
+            + ((units - 32.0) / 10.0).powi(2)
+            + if choice == 1.0 { 0.0 } else { 2.0 };
+        study.tell(&params, &[loss]);
+    }
+    study
+}
+
+fn best(study: &Study) -> f64 {
+    study.view().best().next().and_then(|trial| trial.value(0)).unwrap()
+}
+
+#[test]
+fn it_beats_chance() {
+    let mean = |sampler: &dyn Sampler| (0..10).map(|seed| best(&bowl(sampler, seed, 80))).sum::<f64>() / 10.0;
+    let (tpe, random) = (mean(&Tpe::default()), mean(&Random));
+    assert!(tpe < 0.3 * random, "{tpe} {random}");
+    let alone = TpeOptions { multivariate: Some(false), ..TpeOptions::default() };
+    let univariate = mean(&Tpe::new(alone));
+    assert!(univariate < 0.3 * random, "{univariate} {random}");
+}
+
+/// A change here changes every study's suggestions, and must come with a new version of the sampler.
+#[test]
+fn value_stability() {
+    let study = bowl(&Tpe::default(), 42, 40);
+    let view = study.view();
+    let proposals = Tpe::default().sample_relative(&view, TrialNumber(40), 42);
+    let values: Vec<f64> = proposals.iter().map(|proposal| proposal.2).collect();
+    assert_eq!(values, [1.0, 0.0012716784601085464, 28.0, 2.0511574721824224]);
+    let x = distribution("float -5 5 0 0");
+    assert_eq!(Tpe::default().sample_independent(&view, TrialNumber(40), 42, "x", &x), -0.2224770702082688);
+    assert_eq!(Random.sample_independent(&view, TrialNumber(40), 42, "x", &x), 3.9153584110567192);
+}
+
+#[test]
+fn what_is_kept_may_be_dropped() {
+    let directions = [Direction::Minimize, Direction::Maximize];
+    let x = distribution("float 0 1 0 0");
+    let (mut study, mut other) = (Study::new(&directions), Study::new(&directions));
+    let (keeping, dropping) = (Tpe::default(), Tpe::default());
+    for number in 0..60 {
+        let (view, number) = (study.view(), TrialNumber(number));
+        let value = keeping.sample_independent(&view, number, 1, "x", &x);
+        dropping.drop_caches();
+        assert_eq!(value, dropping.sample_independent(&view, number, 1, "x", &x));
+        assert_eq!(value, Tpe::default().sample_independent(&view, number, 1, "x", &x));
+        // Another study of the same shape at the same position must not be mistaken for this one.
+        let _ = keeping.sample_independent(&other.view(), number, 1, "x", &x);
+        study.tell(&[("x", &x, value)], &[value, (value * 9.0).sin()]);
+        other.tell(&[("x", &x, value)], &[-value, (value * 7.0).cos()]);
+    }
+}
+
+#[test]
+fn running_trials_repel() {
+    let x = distribution("float 0 1 0 0");
+    let mut study = Study::minimize();
+    for k in 0..30 {
+        let value = f64::from(k) / 30.0;
+        study.tell(&[("x", &x, value)], &[(value - 0.5).abs()]);
+    }
+    let spread = |sampler: &Tpe, study: &Study| {
+        let value = |number| sampler.sample_relative(&study.view(), TrialNumber(number), 0)[0].2;
+        (1000..1060).map(|number| (value(number) - 0.5).abs()).sum::<f64>() / 60.0
+    };
+    let before = spread(&Tpe::default(), &study);
+    for _ in 0..6 {
+        study.add(template(TrialState::Running, &[("x", &x, 0.5)]));
+    }
+    assert!(spread(&Tpe::default(), &study) > 1.2 * before);
+    let blind = Tpe::new(TpeOptions { constant_liar: false, ..TpeOptions::default() });
+    assert_eq!(spread(&blind, &study), before);
+}
+
+#[test]
+fn options_survive_the_log() {
+    for entry in trialog_samplers::REGISTRY {
+        let sampler = (entry.build)(&serde_json::Map::new()).unwrap();
+        let spec = sampler.spec();
+        assert_eq!((spec.name.as_str(), spec.version), (entry.name, entry.version));
+        assert_eq!(trialog_samplers::from_spec(&spec).unwrap().spec(), spec);
+    }
+    let error =
+        |options: serde_json::Value| Tpe::from_options(options.as_object().unwrap()).map(|_| ()).unwrap_err();
+    for (options, expected) in [
+        (serde_json::json!({"n_startup": 3}), "there is no option n_startup; there are gamma, n_startup_trials,"),
+        (serde_json::json!({"n_ei_candidates": 0}), "option n_ei_candidates must be a whole number from 1, not 0"),
+        (serde_json::json!({"gamma": "half"}), "option gamma must be one of tenth, root, not \"half\""),
+        (serde_json::json!({"prior_weight": -1}), "option prior_weight must be a number from 0, not -1"),
+        (serde_json::json!({"constant_liar": 1}), "option constant_liar must be true or false, not 1"),
+    ] {
+        let message = error(options);
+        assert!(message.starts_with(expected), "{message}");
+    }
+    let random = trialog_samplers::REGISTRY.iter().find(|entry| entry.name == "random").unwrap();
+    assert!((random.build)(serde_json::json!({"seed": 1}).as_object().unwrap()).is_err());
+}
