@@ -9,6 +9,15 @@
 //! 3. in the middle of its write: whole frames, which are records like any other though nobody was told so, and
 //!    then perhaps a torn one, which readers do not see and the next writer cuts.
 //! 4. before its sync: records that every process sees, and that a loss of power may take.
+//!
+//! What is assumed of a file system:
+//! - *local*: a lock on the file excludes all processes, and it goes when its holder dies; whoever looks after a
+//!   write has returned sees it; what a successful sync covers survives a loss of power. After a failed sync only the handles that
+//!   had the file open then are told so: one that opens it later can see bytes that were never stored.
+//! - *network* (NFS, SMB and the like): the lock excludes all machines, as long as its lease lasts; taking it brings the
+//!   file's length and bytes up to date; a sync fails if the lease was lost before. A reader without the lock may see
+//!   the log as it was up to a minute ago (over NFS some 3 to 12 seconds, 60 at most); an append is always up to date.
+//! - On Windows a lock also keeps others from reading; a reader there waits for writers.
 
 mod group;
 mod known;

@@ -209,7 +209,6 @@ mod locks {
 
 #[cfg(not(target_os = "linux"))]
 mod locks {
-    use fs2::FileExt as _;
     use std::fs::File;
     use std::io;
 

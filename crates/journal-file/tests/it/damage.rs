@@ -2,6 +2,7 @@
 //! damage is named at the right byte; never a wrong record, never a panic.
 
 use crate::support::{PATH, append, open, open_read_only, read_all, sample};
+use proptest::prelude::*;
 use trialog_journal::frame::{KIND_RECORD, KIND_SEAL, KIND_SKIPPABLE_MIN, Link};
 use trialog_journal::{Durability, Error, Journal, frame};
 use trialog_testkit::FakeOs;
@@ -19,6 +20,8 @@ fn check_ends_after(bytes: &[u8], records: &[Vec<u8>], count: usize, what: &str)
 
     let journal = open(&os).unwrap();
     assert_eq!(append(&journal, b"next").unwrap().0, count as u64, "{what}");
+    let whole = 64 + records[..count].iter().map(|record| 24 + record.len()).sum::<usize>();
+    assert_eq!(os.file(PATH).unwrap().len(), whole + 28, "{what}: the torn tail was not cut");
     let mut expected = records[..count].to_vec();
     expected.push(b"next".to_vec());
     assert!(read_all(&open(&os).unwrap()).0 == expected, "{what}: a writer did not go on from there");
@@ -243,4 +246,89 @@ fn kinds_of_later_versions_are_skipped_or_stop() {
     }
     records.push(b"from the future".to_vec());
     check_ends_after(&skippable, &records, 4, "frames to be skipped");
+}
+
+/// The canary: these checks must not pass whatever they are given.
+#[test]
+#[should_panic(expected = "expected damage")]
+fn an_intact_log_is_not_taken_for_damaged() {
+    let (_, bytes, records, ends) = sample(RECORDS);
+    check_damaged(&bytes, &records, records.len(), ends[3], "intact");
+}
+
+#[test]
+#[should_panic(expected = "records, not")]
+fn a_missing_record_is_not_taken_for_the_end() {
+    let (_, bytes, records, ends) = sample(RECORDS);
+    check_ends_after(&bytes[..ends[7]], &records, 8, "one too few");
+}
+
+#[derive(Clone, Debug)]
+enum Edit {
+    Insert(usize, Vec<u8>),
+    Overwrite(usize, Vec<u8>),
+    Remove(usize, usize),
+    Copy { from: usize, bytes: usize, to: usize },
+    Truncate(usize),
+}
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    let (at, some) = (64_usize..2000, prop::collection::vec(any::<u8>(), 1..40));
+    let edit = prop_oneof![
+        (at.clone(), some.clone()).prop_map(|(at, bytes)| Edit::Insert(at, bytes)),
+        (at.clone(), some).prop_map(|(at, bytes)| Edit::Overwrite(at, bytes)),
+        (at.clone(), 1_usize..300).prop_map(|(at, bytes)| Edit::Remove(at, bytes)),
+        (at.clone(), 1_usize..400, at.clone()).prop_map(|(from, bytes, to)| Edit::Copy { from, bytes, to }),
+        at.prop_map(Edit::Truncate),
+    ];
+    prop::collection::vec(edit, 1..5)
+}
+
+fn edit(bytes: &mut Vec<u8>, edit: &Edit) {
+    let length = bytes.len();
+    match edit {
+        Edit::Insert(at, more) => drop(bytes.splice((*at).min(length)..(*at).min(length), more.clone())),
+        Edit::Overwrite(at, new) => {
+            let end = (at + new.len()).min(length);
+            let at = (*at).min(end);
+            bytes[at..end].copy_from_slice(&new[..end - at]);
+        }
+        Edit::Remove(at, count) => drop(bytes.drain((*at).min(length)..(at + count).min(length))),
+        Edit::Copy { from, bytes: count, to } => {
+            let stretch = bytes[(*from).min(length)..(from + count).min(length)].to_vec();
+            bytes.splice((*to).min(length)..(*to).min(length), stretch);
+        }
+        Edit::Truncate(at) => bytes.truncate(*at),
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_to_a_log_its_records_are_a_prefix(edits in edits()) {
+        let (_, mut bytes, records, _) = sample(RECORDS);
+        edits.iter().for_each(|each| edit(&mut bytes, each));
+        let os = FakeOs::new();
+        os.put(PATH, &bytes);
+        let (found, error) = read_all(&open_read_only(&os).unwrap());
+        prop_assert!(records.starts_with(&found));
+        prop_assert!(matches!(error, None | Some(Error::Corrupt { .. })), "{error:?}");
+        match append(&open(&os).unwrap(), b"next") {
+            Ok(seq) => prop_assert_eq!(seq.0, found.len() as u64),
+            Err(_) => prop_assert_eq!(os.file(PATH).unwrap(), bytes),
+        }
+    }
+
+    #[test]
+    fn any_bytes_at_all_are_safe_to_open(bytes in prop::collection::vec(any::<u8>(), 0..300), with_magic: bool) {
+        let (_, intact, ..) = sample(0);
+        let bytes = if with_magic { [intact, bytes].concat() } else { bytes };
+        let os = FakeOs::new();
+        os.put(PATH, &bytes);
+        if let Ok(journal) = open_read_only(&os) {
+            prop_assert!(read_all(&journal).0.is_empty());
+        }
+        if let Ok(journal) = open(&os) {
+            prop_assert_eq!(append(&journal, b"next").unwrap().0, 0);
+        }
+    }
 }

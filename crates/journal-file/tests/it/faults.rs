@@ -163,3 +163,15 @@ fn a_full_disk_takes_part_of_a_write() {
         }
     }
 }
+
+/// The canary: the check must miss what is missing.
+#[test]
+#[should_panic(expected = "an acknowledged record is missing")]
+fn a_lost_record_is_noticed() {
+    let os = FakeOs::new();
+    let mut told = Told::default();
+    work(&os, Call::WriteAt, &mut told);
+    let bytes = os.file(PATH).unwrap();
+    os.put(PATH, &bytes[..bytes.len() - 1]);
+    check(&os, &told, "a byte less");
+}
