@@ -42,6 +42,8 @@ pub use table::{Table, TableError};
 pub use trial::{Pruned, Trial};
 pub use values::Values;
 
+/// What a medium must be able to do, for [`OpenOptions::open_journal`].
+pub use trialog_journal as journal;
 pub use trialog_ops::{
     Choice, Direction, Distribution, FloatDistribution, IntDistribution, Json, ParamValue, Timestamp, TrialNumber,
     TrialState,
