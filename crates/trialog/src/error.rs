@@ -5,6 +5,9 @@ use std::fmt;
 use trialog_ops::{DistributionError, TrialNumber};
 use trialog_replay::Reason;
 
+/// How many of a log's studies are named where one is missing.
+const KNOWN_MAX: usize = 20;
+
 /// What the facade's functions return.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -43,15 +46,23 @@ impl Error {
         Error::new(Kind::Rejected { tried: tried.into(), reason: reason.clone() })
     }
 
-    fn journal(&self) -> Option<&trialog_journal::Error> {
+    /// What went wrong at the root: an objective that passes on an error of ours failed for that error's reason.
+    fn kind(&self) -> &Kind {
         match &*self.0 {
+            Kind::Objective { source, .. } => source.downcast_ref::<Error>().map_or(&*self.0, Error::kind),
+            kind => kind,
+        }
+    }
+
+    fn journal(&self) -> Option<&trialog_journal::Error> {
+        match self.kind() {
             Kind::Storage(trialog_storage::Error::Journal(error)) => Some(error),
             _ => None,
         }
     }
 
     pub(crate) fn rejection(&self) -> Option<&Reason> {
-        match &*self.0 {
+        match self.kind() {
             Kind::Rejected { reason, .. } => Some(reason),
             _ => None,
         }
@@ -60,7 +71,7 @@ impl Error {
     /// The study, trial or log is not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(*self.0, Kind::StudyNotFound { .. } | Kind::TrialNotFound { .. })
+        matches!(self.kind(), Kind::StudyNotFound { .. } | Kind::TrialNotFound { .. })
             || matches!(self.journal(), Some(trialog_journal::Error::NotFound { .. }))
             || matches!(
                 self.rejection(),
@@ -71,7 +82,8 @@ impl Error {
     /// A study of the name is there already.
     #[must_use]
     pub fn is_duplicate(&self) -> bool {
-        matches!(*self.0, Kind::StudyExists { .. }) || matches!(self.rejection(), Some(Reason::StudyExists { .. }))
+        matches!(self.kind(), Kind::StudyExists { .. })
+            || matches!(self.rejection(), Some(Reason::StudyExists { .. }))
     }
 
     /// The trial is finished, and finished trials do not change.
@@ -83,14 +95,14 @@ impl Error {
     /// The parameter is known with another kind of distribution, scale or other choices.
     #[must_use]
     pub fn is_incompatible(&self) -> bool {
-        matches!(*self.0, Kind::Changed { .. }) || matches!(self.rejection(), Some(Reason::Incompatible { .. }))
+        matches!(self.kind(), Kind::Changed { .. }) || matches!(self.rejection(), Some(Reason::Incompatible { .. }))
     }
 
     /// An argument makes no sense: an empty range, a wrong number of values, a malformed URL.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
         matches!(
-            *self.0,
+            self.kind(),
             Kind::Invalid(_)
                 | Kind::Distribution { .. }
                 | Kind::Url { .. }
@@ -112,10 +124,11 @@ impl Error {
     /// No trial of the study is complete yet.
     #[must_use]
     pub fn is_no_complete_trial(&self) -> bool {
-        matches!(*self.0, Kind::NoCompleteTrial { .. })
+        matches!(self.kind(), Kind::NoCompleteTrial { .. })
     }
 
-    /// The objective failed, and its error is the [`source`](std::error::Error::source).
+    /// The objective failed, and its error is the [`source`](std::error::Error::source). If that is an [`Error`]
+    /// too, such as one of [`Trial::report`](crate::Trial::report), the other questions answer for it.
     #[must_use]
     pub fn is_objective(&self) -> bool {
         matches!(*self.0, Kind::Objective { .. })
@@ -131,7 +144,7 @@ impl Error {
     #[must_use]
     pub fn is_corrupt(&self) -> bool {
         matches!(self.journal(), Some(trialog_journal::Error::Corrupt { .. }))
-            || matches!(*self.0, Kind::Storage(trialog_storage::Error::BadRecord { .. }))
+            || matches!(self.kind(), Kind::Storage(trialog_storage::Error::BadRecord { .. }))
     }
 
     /// What is there is not a log.
@@ -144,7 +157,7 @@ impl Error {
     #[must_use]
     pub fn is_newer_format(&self) -> bool {
         matches!(self.journal(), Some(trialog_journal::Error::NewerFormat { .. }))
-            || matches!(*self.0, Kind::Storage(trialog_storage::Error::NewerFormat { .. }))
+            || matches!(self.kind(), Kind::Storage(trialog_storage::Error::NewerFormat { .. }))
     }
 
     /// There is no room left.
@@ -177,6 +190,9 @@ impl Error {
         matches!(
             self.journal(),
             Some(trialog_journal::Error::Unsupported { .. } | trialog_journal::Error::Io { .. })
+        ) || matches!(
+            self.kind(),
+            Kind::Storage(trialog_storage::Error::Vanished { .. } | trialog_storage::Error::NoEntropy { .. })
         )
     }
 }
@@ -208,7 +224,15 @@ impl fmt::Display for Error {
                 write!(f, "there is no study {name:?} in {location}; ")?;
                 match known.as_slice() {
                     [] => f.write_str("it holds no study yet"),
-                    known => write!(f, "it holds {}", known.join(", ")),
+                    known => {
+                        let some: Vec<String> =
+                            known.iter().take(KNOWN_MAX).map(|name| format!("{name:?}")).collect();
+                        write!(f, "it holds {}", some.join(", "))?;
+                        match known.len() - some.len() {
+                            0 => Ok(()),
+                            more => write!(f, " and {more} more"),
+                        }
+                    }
                 }
             }
             Kind::StudyExists { name, location } => {
