@@ -1,8 +1,9 @@
 //! A trial that was run elsewhere, to be added to a study.
 
 use trialog_ops::{
-    Choice, Distribution, Json, Param, ParamDef, ParamRef, ParamValue, Timestamp, TrialState, TrialTemplate,
+    Choice, Distribution, Json, Op, Param, ParamDef, ParamRef, ParamValue, Timestamp, TrialState, TrialTemplate,
 };
+use trialog_replay::{Reason, TrialView};
 
 use crate::error::{Error, Result};
 use crate::frozen::FrozenTrial;
@@ -92,6 +93,13 @@ impl NewTrial {
         self
     }
 
+    /// What nobody may write, before it is tried.
+    pub(crate) fn check(&self) -> std::result::Result<(), Reason> {
+        let constraints = self.template.constraints.iter().map(|(_, value)| value);
+        let any_nan = self.template.values.iter().chain(constraints).any(|value| value.is_nan());
+        if any_nan { Err(Reason::Nan) } else { Ok(()) }
+    }
+
     /// When it ran. Default: now.
     #[must_use]
     pub fn times(mut self, start: Timestamp, end: Timestamp) -> NewTrial {
@@ -122,4 +130,51 @@ impl From<&FrozenTrial> for NewTrial {
             },
         }
     }
+}
+
+/// The whole of a trial, with every value as it stands in the log.
+pub(crate) fn copy_of(trial: TrialView<'_>) -> TrialTemplate {
+    let params = trial.params().map(|(name, distribution, value)| {
+        let def = ParamDef { name: name.to_owned(), distribution: distribution.clone() };
+        Param { param: ParamRef::Def(Box::new(def)), value }
+    });
+    let owned = |(key, value): (&str, &Json)| (key.to_owned(), value.clone());
+    TrialTemplate {
+        state: trial.state(),
+        values: trial.values().collect(),
+        start: trial.start(),
+        end: trial.end(),
+        params: params.collect(),
+        reports: trial.reports().to_vec(),
+        user_attrs: trial.user_attrs().map(owned).collect(),
+        system_attrs: trial.system_attrs().map(owned).collect(),
+        constraints: trial.constraints().map(|(name, value)| (name.to_owned(), value)).collect(),
+    }
+}
+
+/// About how many bytes an op takes in a record; at least as many where they are many.
+pub(crate) fn bytes_about(op: &Op) -> usize {
+    let pair = |(key, value): &(String, Json)| 16 + key.len() + value.as_str().len();
+    match op {
+        Op::SetStudyUserAttr { key, value, .. } | Op::SetStudySystemAttr { key, value, .. } => {
+            16 + key.len() + value.as_str().len()
+        }
+        Op::AddTrial { template, .. } => {
+            let params = template.params.iter().map(|param| match &param.param {
+                ParamRef::Key(_) => 16,
+                ParamRef::Def(def) => 48 + def.name.len() + choices_bytes(&def.distribution),
+            });
+            64 + params.sum::<usize>()
+                + 20 * template.reports.len()
+                + template.user_attrs.iter().chain(&template.system_attrs).map(pair).sum::<usize>()
+                + template.constraints.iter().map(|(name, _)| 16 + name.len()).sum::<usize>()
+        }
+        _ => 64,
+    }
+}
+
+fn choices_bytes(distribution: &Distribution) -> usize {
+    let Distribution::Categorical(categorical) = distribution else { return 0 };
+    let bytes = |choice: &Choice| if let Choice::Str(text) = choice { 8 + text.len() } else { 12 };
+    categorical.choices().iter().map(bytes).sum()
 }

@@ -94,8 +94,11 @@ impl OpenOptions {
     pub fn open(&self, url: impl AsRef<str>) -> Result<Storage> {
         let url = url.as_ref();
         let journal: Box<dyn Journal> = match scheme(url) {
-            None => Box::new(self.file(Path::new(url))?),
-            Some(("file", path)) => Box::new(self.file(Path::new(path.strip_prefix("//").unwrap_or(path)))?),
+            None => Box::new(self.file(url, url)?),
+            Some(("file", path)) => Box::new(self.file(url, path.strip_prefix("//").unwrap_or(path))?),
+            Some(("memory", "")) if self.read_only || self.must_exist => {
+                return Err(refuse(url, "a storage in memory begins empty: there is nothing to be read yet"));
+            }
             Some(("memory", "")) => Box::new(MemoryJournal::new()),
             Some(("memory", _)) => {
                 return Err(refuse(url, "a storage in memory has no name: write memory:"));
@@ -105,13 +108,22 @@ impl OpenOptions {
                 return Err(refuse(url, &detail));
             }
         };
+        self.open_journal(journal)
+    }
+
+    /// Opens a storage on a journal of the caller's own: a medium that has no URL here. Only the durability is
+    /// taken from these options.
+    ///
+    /// # Errors
+    /// What the log says when it is read.
+    pub fn open_journal(&self, journal: Box<dyn Journal>) -> Result<Storage> {
         let inner = trialog_storage::Storage::new(journal)?;
         Ok(Storage::new(Arc::new(inner), self.durability))
     }
 
-    fn file(&self, path: &Path) -> Result<FileJournal> {
-        if path.as_os_str().is_empty() {
-            return Err(refuse("", "the path is empty"));
+    fn file(&self, url: &str, path: &str) -> Result<FileJournal> {
+        if path.is_empty() {
+            return Err(refuse(url, "the path is empty"));
         }
         let default = trialog_journal_file::Options::default();
         let options = trialog_journal_file::Options {
@@ -120,7 +132,7 @@ impl OpenOptions {
             lock_wait_max: self.lock_wait_max.unwrap_or(default.lock_wait_max),
             ..default
         };
-        Ok(FileJournal::open(path, &options)?)
+        Ok(FileJournal::open(Path::new(path), &options)?)
     }
 }
 

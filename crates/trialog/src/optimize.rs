@@ -1,7 +1,7 @@
 //! The loop: ask, evaluate, tell, in as many threads as wanted, until a budget is used up.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use trialog_replay::{StudyView, TrialView};
 
 use crate::error::{BoxError, Error, Kind, Result};
 use crate::frozen::{FrozenTrial, Params};
-use crate::study::Study;
+use crate::study::{Study, StudyKey};
 use crate::trial::{self, Pruned, Trial};
 use crate::values::Values;
 
@@ -21,8 +21,24 @@ type Callback<'a> = Box<dyn Fn(&Study, &FrozenTrial) -> ControlFlow<()> + Sync +
 type Catch<'a> = Box<dyn Fn(&BoxError) -> bool + Sync + 'a>;
 
 thread_local! {
-    /// True while this thread evaluates an objective.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// The studies that this thread is optimizing, the innermost last.
+    static INSIDE: RefCell<Vec<StudyKey>> = const { RefCell::new(Vec::new()) };
+}
+
+/// While it lives, this thread is optimizing the study.
+struct Inside;
+
+impl Inside {
+    fn enter(study: &Study) -> Inside {
+        INSIDE.with_borrow_mut(|inside| inside.push(study.key()));
+        Inside
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.with_borrow_mut(Vec::pop);
+    }
 }
 
 /// How to run an objective. Made by [`Study::optimizer`], ended by [`Optimizer::run`].
@@ -122,13 +138,18 @@ impl<'a> Optimizer<'a> {
     ///
     /// # Errors
     /// The objective's error ([`Error::is_objective`]), what the log says, or being called from inside an
-    /// objective ([`Error::is_invalid`]).
+    /// objective or callback of the same study ([`Error::is_invalid`]).
     pub fn run<V: Values>(
         self,
         objective: impl Fn(&mut Trial) -> std::result::Result<V, BoxError> + Sync,
     ) -> Result<()> {
-        if INSIDE.get() {
-            return Err(Error::invalid("optimize cannot be called from inside an objective"));
+        let key = self.study.key();
+        if INSIDE.with_borrow(|inside| inside.contains(&key)) {
+            return Err(Error::invalid(format!(
+                "study {:?} is being optimized by this thread: its objectives and callbacks cannot begin that anew; \
+                 use another study inside",
+                self.study.name()
+            )));
         }
         let n_jobs = match self.n_jobs {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -178,6 +199,7 @@ enum Outcome {
 
 impl Run<'_> {
     fn work<V: Values>(&self, objective: &(impl Fn(&mut Trial) -> std::result::Result<V, BoxError> + Sync)) {
+        let _inside = Inside::enter(self.optimizer.study);
         while self.may_begin() {
             if let Err(error) = self.one(objective) {
                 self.failed.store(true, Ordering::Relaxed);
@@ -218,14 +240,21 @@ impl Run<'_> {
                 None
             }
             Outcome::Failed(why, ending) => {
-                study.finish(&trial, FinalState::Fail, Vec::new())?;
+                let told = study.finish(&trial, FinalState::Fail, Vec::new());
                 tracing::warn!(
                     study = study.name(),
                     trial = trial.number().0,
                     "trial {} failed: {why}",
                     trial.number()
                 );
-                ending
+                match (told, ending) {
+                    (Ok(()), ending) => ending,
+                    // If the log is what failed, the first error says more than the ones that follow from it.
+                    (Err(_), Some(source)) => {
+                        return Err(Error::new(Kind::Objective { number: trial.number(), source }));
+                    }
+                    (Err(error), None) => return Err(error),
+                }
             }
         };
         self.after(&trial)?;
@@ -240,9 +269,7 @@ impl Run<'_> {
         trial: &mut Trial,
         objective: &(impl Fn(&mut Trial) -> std::result::Result<V, BoxError> + Sync),
     ) -> Result<Outcome> {
-        INSIDE.set(true);
         let caught = catch_unwind(AssertUnwindSafe(|| objective(trial).map(Values::into_values)));
-        INSIDE.set(false);
         let objectives = self.optimizer.study.storage().view(self.optimizer.study.id())?.directions().len();
         Ok(match caught {
             Ok(Ok(values)) if values.len() != objectives => {
@@ -308,7 +335,7 @@ fn log_line(view: &StudyView, trial: TrialView<'_>) {
         }
         TrialState::Pruned => match trial.reports().last() {
             Some((step, value)) => {
-                tracing::info!(study = view.name(), "trial {number} pruned at step {step} with value {value}");
+                tracing::info!(study = view.name(), "trial {number} pruned at step {step} with value {value:?}");
             }
             None => tracing::info!(study = view.name(), "trial {number} pruned"),
         },
@@ -318,7 +345,7 @@ fn log_line(view: &StudyView, trial: TrialView<'_>) {
 }
 
 fn joined(values: impl Iterator<Item = f64>) -> String {
-    values.map(|value| value.to_string()).collect::<Vec<_>>().join(", ")
+    values.map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ")
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {

@@ -9,12 +9,13 @@ use trialog_replay::{Digest, Reason, StudyView, Verdict};
 
 use crate::error::{Error, Kind, Result};
 use crate::frozen::FrozenTrial;
-use crate::new_trial::NewTrial;
+use crate::new_trial;
 use crate::open::DurabilityLevel;
 use crate::study::StudyBuilder;
 
-/// Trials per record when a study is copied.
-const COPIED_AT_ONCE: usize = 256;
+/// A record of many ops is closed when it holds as many, or about as many bytes: far below what a journal takes.
+const BATCH_OPS: usize = 256;
+const BATCH_BYTES: usize = 1 << 20;
 
 /// The studies of one log. Clones are handles on the same log, and may be used from any thread.
 #[derive(Clone)]
@@ -102,34 +103,28 @@ impl Storage {
         self.change(Op::DeleteStudy { study }, self.durability.of_results(), tried).map(drop)
     }
 
-    /// Copies a study with all its trials, here or to another storage. Running trials arrive as running.
+    /// Copies a study with all its trials, here or to another storage. Running trials arrive as running. A copy
+    /// under the same name has the same [`Study::digest`](crate::Study::digest).
     ///
     /// # Errors
-    /// [`Error::is_not_found`], [`Error::is_duplicate`], or what the logs say.
+    /// [`Error::is_not_found`], [`Error::is_duplicate`], or what the logs say; then a part of the copy may be there.
     pub fn copy_study(&self, name: &str, target: &Storage, target_name: &str) -> Result<()> {
         let source = self.find(name)?;
         let study = target.create(target_name, source.directions().to_vec(), source.config().cloned())?;
-        let mut ops: Vec<Op> = Vec::new();
+        let mut batch = Batch::new(target, || format!("copy study {name:?}"));
         if let Some(names) = source.metric_names() {
-            ops.push(Op::SetMetricNames { study, names: names.to_vec() });
+            batch.push(Op::SetMetricNames { study, names: names.to_vec() })?;
         }
         for (key, value) in source.user_attrs() {
-            ops.push(Op::SetStudyUserAttr { study, key: key.to_owned(), value: value.clone() });
+            batch.push(Op::SetStudyUserAttr { study, key: key.to_owned(), value: value.clone() })?;
         }
         for (key, value) in source.system_attrs() {
-            ops.push(Op::SetStudySystemAttr { study, key: key.to_owned(), value: value.clone() });
+            batch.push(Op::SetStudySystemAttr { study, key: key.to_owned(), value: value.clone() })?;
         }
-        let tried = || format!("copy study {name:?}");
         for trial in source.trials() {
-            let template = Box::new(NewTrial::from(&FrozenTrial::from(trial)).template);
-            ops.push(Op::AddTrial { study, template });
-            if ops.len() >= COPIED_AT_ONCE {
-                target.change_all(std::mem::take(&mut ops), Durability::Process, tried)?;
-            }
+            batch.push(Op::AddTrial { study, template: Box::new(new_trial::copy_of(trial)) })?;
         }
-        // The last record waits for all of them.
-        ops.push(Op::SetStudySystemAttr { study, key: "trialog:copy_of".to_owned(), value: name.into() });
-        target.change_all(ops, target.durability.of_results(), tried)
+        batch.finish()
     }
 
     /// The digest of everything in the log as this process knows it: equal for every process that has seen the
@@ -181,6 +176,17 @@ impl Storage {
         self.inner.view(study).ok_or_else(deleted)
     }
 
+    /// Tells this handle's log from all others of this process.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.inner).addr()
+    }
+
+    /// True if both are handles on one log, as far as can be told without looking at the medium.
+    pub(crate) fn is_same_log(&self, other: &Storage) -> bool {
+        let named = self.location() != "memory:" && self.location() == other.location();
+        named || self.address() == other.address()
+    }
+
     pub(crate) fn durability(&self) -> DurabilityLevel {
         self.durability
     }
@@ -222,6 +228,52 @@ pub(crate) fn unexpected(verdict: Option<&Verdict>, tried: &str) -> Error {
     match verdict {
         Some(Verdict::Rejected(reason)) => Error::rejected(tried, reason),
         other => Error::invalid(format!("could not {tried}: the log answered {other:?}")),
+    }
+}
+
+/// Many ops as records of moderate size, of which the last one waits for all.
+pub(crate) struct Batch<'a, F> {
+    storage: &'a Storage,
+    tried: F,
+    ops: Vec<Op>,
+    bytes: usize,
+    /// The first op that was refused.
+    refused: Option<Error>,
+}
+
+impl<'a, F: Fn() -> String> Batch<'a, F> {
+    /// `tried` says what the ops are for.
+    pub(crate) fn new(storage: &'a Storage, tried: F) -> Batch<'a, F> {
+        Batch { storage, tried, ops: Vec::new(), bytes: 0, refused: None }
+    }
+
+    pub(crate) fn push(&mut self, op: Op) -> Result<()> {
+        self.bytes += new_trial::bytes_about(&op);
+        self.ops.push(op);
+        if self.ops.len() < BATCH_OPS && self.bytes < BATCH_BYTES {
+            Ok(())
+        } else {
+            self.flush(Durability::Process)
+        }
+    }
+
+    /// # Errors
+    /// What the log says, or the first op that was refused; all others took effect.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        // Also when nothing is left over: this is the record that waits for all of them.
+        self.flush(self.storage.durability.of_results())?;
+        self.refused.map_or(Ok(()), Err)
+    }
+
+    fn flush(&mut self, durability: Durability) -> Result<()> {
+        self.bytes = 0;
+        match self.storage.change_all(std::mem::take(&mut self.ops), durability, &self.tried) {
+            Err(error) if error.rejection().is_some() => {
+                self.refused.get_or_insert(error);
+                Ok(())
+            }
+            other => other,
+        }
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
-use trialog_journal::Durability;
 use trialog_ops::{
     Choice, Direction, Distribution, FinalState, Json, Op, ParamDef, ParamKey, StudyConfig, StudyId, Timestamp,
     TrialId, TrialNumber, TrialState, TrialTemplate,
@@ -21,7 +20,7 @@ use crate::error::{BoxError, Error, Kind, Result};
 use crate::frozen::{FrozenTrial, Params};
 use crate::new_trial::NewTrial;
 use crate::optimize::Optimizer;
-use crate::storage::{Storage, unexpected};
+use crate::storage::{Batch, Storage, unexpected};
 use crate::table::Table;
 use crate::trial::{self, FIXED_PARAMS, Trial};
 use crate::values::Values;
@@ -30,7 +29,7 @@ use crate::values::Values;
 pub struct StudyBuilder {
     storage: Storage,
     name: String,
-    directions: Vec<Direction>,
+    directions: Option<Vec<Direction>>,
     metric_names: Option<Vec<String>>,
     sampler: Option<Arc<dyn Sampler>>,
     pruner: Option<Arc<dyn Pruner>>,
@@ -42,7 +41,7 @@ impl StudyBuilder {
         StudyBuilder {
             storage,
             name,
-            directions: vec![Direction::Minimize],
+            directions: None,
             metric_names: None,
             sampler: None,
             pruner: None,
@@ -65,11 +64,11 @@ impl StudyBuilder {
     /// One direction for each of several objectives.
     #[must_use]
     pub fn directions(mut self, directions: impl IntoIterator<Item = Direction>) -> StudyBuilder {
-        self.directions = directions.into_iter().collect();
+        self.directions = Some(directions.into_iter().collect());
         self
     }
 
-    /// A name for each objective.
+    /// A name for each objective, no two the same.
     #[must_use]
     pub fn metric_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> StudyBuilder {
         self.metric_names = Some(names.into_iter().map(Into::into).collect());
@@ -101,23 +100,19 @@ impl StudyBuilder {
     /// Creates the study.
     ///
     /// # Errors
-    /// [`Error::is_duplicate`] if it is there already, no direction or a wrong number of metric names
-    /// ([`Error::is_invalid`]), or what the log says.
+    /// [`Error::is_duplicate`] if it is there already, no direction, a wrong number of metric names or one that is
+    /// there twice ([`Error::is_invalid`]), or what the log says.
     pub fn create(self) -> Result<Study> {
-        let objectives = self.directions.len();
-        if objectives == 0 {
+        let directions = self.directions.clone().unwrap_or_else(|| vec![Direction::Minimize]);
+        if directions.is_empty() {
             return Err(Error::invalid(format!("study {:?} needs at least one direction", self.name)));
         }
-        if self.metric_names.as_ref().is_some_and(|names| names.len() != objectives) {
-            let detail =
-                format!("study {:?} has {objectives} objective(s) and needs as many metric names", self.name);
-            return Err(Error::invalid(detail));
-        }
+        self.check_metric_names(directions.len())?;
         let seed = self.seed.map_or_else(random_seed, Ok)?;
         let sampler = self.sampler.unwrap_or_else(trialog_samplers::default_sampler);
         let pruner = self.pruner.unwrap_or_else(trialog_pruners::default_pruner);
         let config = StudyConfig { sampler: sampler.spec(), pruner: pruner.spec(), seed };
-        let id = self.storage.create(&self.name, self.directions, Some(config))?;
+        let id = self.storage.create(&self.name, directions, Some(config))?;
         let study = Study::new(self.storage, id, self.name, sampler, pruner, seed);
         if let Some(names) = self.metric_names {
             study.result(Op::SetMetricNames { study: id, names }, || "set metric names".to_owned())?;
@@ -126,10 +121,11 @@ impl StudyBuilder {
     }
 
     /// Loads the study with its directions, its sampler, its pruner and its seed. What was set here and differs
-    /// is the study's from now on; only the directions always stay.
+    /// is the study's from now on; only the directions always stay, with a warning where others were set here.
     ///
     /// # Errors
-    /// [`Error::is_not_found`], a sampler or pruner that this version does not know, or what the log says.
+    /// [`Error::is_not_found`], a sampler or pruner that this version does not know or bad metric names
+    /// ([`Error::is_invalid`]), or what the log says.
     pub fn load(self) -> Result<Study> {
         let view = self.storage.find(&self.name)?;
         self.load_from(&view)
@@ -151,7 +147,25 @@ impl StudyBuilder {
         }
     }
 
+    fn check_metric_names(&self, objectives: usize) -> Result<()> {
+        let Some(names) = &self.metric_names else { return Ok(()) };
+        if names.len() != objectives {
+            let detail =
+                format!("study {:?} has {objectives} objective(s) and needs as many metric names", self.name);
+            return Err(Error::invalid(detail));
+        }
+        match names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+            Some((_, name)) => Err(Error::invalid(format!("study {:?} has two metrics {name:?}", self.name))),
+            None => Ok(()),
+        }
+    }
+
     fn load_from(self, view: &StudyView) -> Result<Study> {
+        self.check_metric_names(view.directions().len())?;
+        if self.directions.as_ref().is_some_and(|directions| directions != view.directions()) {
+            let stored: Vec<String> = view.directions().iter().map(ToString::to_string).collect();
+            tracing::warn!(study = self.name, "the study was made to {}, and that stays", stored.join(", "));
+        }
         let stored = view.config();
         let sampler = match (self.sampler, stored) {
             (Some(sampler), _) => sampler,
@@ -175,6 +189,9 @@ impl StudyBuilder {
             let op = Op::SetStudyConfig { study: view.id(), config: Box::new(config) };
             study.result(op, || "change the study's configuration".to_owned())?;
         }
+        if let Some(names) = self.metric_names.filter(|names| view.metric_names() != Some(names)) {
+            study.result(Op::SetMetricNames { study: view.id(), names }, || "set metric names".to_owned())?;
+        }
         Ok(study)
     }
 
@@ -190,6 +207,10 @@ impl StudyBuilder {
         }
     }
 }
+
+/// Tells a study of one handle on a log from all others of this process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StudyKey(usize, StudyId);
 
 /// A study. Clones are handles on the same study, and may be used from any thread; other processes may have
 /// handles on it too.
@@ -257,6 +278,10 @@ impl Study {
         self.0.id
     }
 
+    pub(crate) fn key(&self) -> StudyKey {
+        StudyKey(self.0.storage.address(), self.0.id)
+    }
+
     /// A look at the study as it is now: immutable, cheap to keep, and complete.
     ///
     /// # Errors
@@ -307,6 +332,8 @@ impl Study {
     /// # Errors
     /// As [`Study::view`].
     pub fn ask(&self) -> Result<Trial> {
+        // What others have enqueued must be known, or it would wait for whoever looks.
+        self.0.storage.refresh()?;
         if let Some((id, number)) = self.claim()? {
             return Trial::begin(self, id, number);
         }
@@ -339,10 +366,12 @@ impl Study {
     /// trial; infinities are values.
     ///
     /// # Errors
-    /// A wrong number of values ([`Error::is_invalid`], and the trial goes on running), a trial that is finished
-    /// already ([`Error::is_finished_trial`]), or what the log says.
+    /// A wrong number of values ([`Error::is_invalid`], and the trial goes on running), another study's trial
+    /// ([`Error::is_invalid`]), a trial that is finished already ([`Error::is_finished_trial`]), or what the log
+    /// says.
     pub fn tell(&self, trial: &Trial, values: impl Values) -> Result<FrozenTrial> {
         let values = values.into_values();
+        self.check_count(trial.number(), &values)?;
         if values.iter().any(|value| value.is_nan()) {
             tracing::warn!(trial = trial.number().0, "trial {} failed: its value is NaN", trial.number());
             return self.tell_failed(trial);
@@ -370,7 +399,33 @@ impl Study {
         self.trial(trial.number())
     }
 
+    /// The log would refuse it as well, but not what stands beside it in the record.
+    fn check_count(&self, number: TrialNumber, values: &[f64]) -> Result<()> {
+        let expected = self.0.storage.view(self.0.id)?.directions().len();
+        if values.len() == expected {
+            return Ok(());
+        }
+        let reason = Reason::ValueCount { expected, found: values.len() };
+        Err(Error::rejected(format!("finish trial {number}"), &reason))
+    }
+
+    fn check_own(&self, trial: &Trial) -> Result<()> {
+        let other = trial.study();
+        if self.0.id == other.0.id && self.0.storage.is_same_log(&other.0.storage) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "trial {} belongs to study {:?} in {}, not to study {:?} in {}",
+            trial.number(),
+            other.0.name,
+            other.0.storage.location(),
+            self.0.name,
+            self.0.storage.location()
+        )))
+    }
+
     pub(crate) fn finish(&self, trial: &Trial, state: FinalState, values: Vec<f64>) -> Result<()> {
+        self.check_own(trial)?;
         let ops = trial.finish_ops(state, values);
         let durability = self.0.storage.durability().of_results();
         self.0.storage.change_all(ops, durability, || format!("finish trial {}", trial.number()))
@@ -379,14 +434,34 @@ impl Study {
     /// Tells how a trial of this number ended: for programs that do not keep the [`Trial`].
     ///
     /// # Errors
-    /// As [`Study::tell`]; no trial of this number ([`Error::is_not_found`]).
+    /// As [`Study::tell`]; no trial of this number ([`Error::is_not_found`]), or one that nobody has begun
+    /// ([`Error::is_invalid`]).
     pub fn tell_number(&self, number: TrialNumber, values: impl Values) -> Result<FrozenTrial> {
-        let mut values = values.into_values();
-        let mut state = FinalState::Complete;
+        let values = values.into_values();
+        self.check_count(number, &values)?;
         if values.iter().any(|value| value.is_nan()) {
-            (state, values) = (FinalState::Fail, Vec::new());
+            tracing::warn!(trial = number.0, "trial {number} failed: its value is NaN");
+            return self.tell_number_failed(number);
         }
-        let op = Op::FinishTrial { trial: self.trial(number)?.id, state, values, end: now() };
+        self.finish_number(number, FinalState::Complete, values)
+    }
+
+    /// Tells that the trial of this number ended without a value: for one whose process has died, say.
+    ///
+    /// # Errors
+    /// As [`Study::tell_number`].
+    pub fn tell_number_failed(&self, number: TrialNumber) -> Result<FrozenTrial> {
+        self.finish_number(number, FinalState::Fail, Vec::new())
+    }
+
+    fn finish_number(&self, number: TrialNumber, state: FinalState, values: Vec<f64>) -> Result<FrozenTrial> {
+        let trial = self.trial(number)?;
+        if trial.state == TrialState::Waiting {
+            let detail =
+                format!("trial {number} of study {:?} is waiting: ask for it before its end is told", self.0.name);
+            return Err(Error::invalid(detail));
+        }
+        let op = Op::FinishTrial { trial: trial.id, state, values, end: now() };
         self.result(op, || format!("finish trial {number}"))?;
         self.trial(number)
     }
@@ -430,34 +505,37 @@ impl Study {
     /// A trial that contradicts itself or the study ([`Error::is_invalid`], [`Error::is_incompatible`]), or what
     /// the log says.
     pub fn add_trial(&self, trial: impl Into<NewTrial>) -> Result<TrialNumber> {
-        let op = self.add_op(trial.into());
-        self.0.storage.add(op, || format!("add a trial to study {:?}", self.0.name))
+        let tried = || format!("add a trial to study {:?}", self.0.name);
+        let op = self.add_op(trial.into()).map_err(|reason| Error::rejected(tried(), &reason))?;
+        self.0.storage.add(op, tried)
     }
 
     /// Adds many trials, as one record for each few hundred.
     ///
     /// # Errors
-    /// As [`Study::add_trial`]; those before the first that is refused have been added.
+    /// As [`Study::add_trial`], for the first trial that is refused; all others have been added.
     pub fn add_trials(&self, trials: impl IntoIterator<Item = impl Into<NewTrial>>) -> Result<()> {
         let tried = || format!("add trials to study {:?}", self.0.name);
-        let mut ops = Vec::new();
+        let mut refused = None;
+        let mut batch = Batch::new(&self.0.storage, tried);
         for trial in trials {
-            ops.push(self.add_op(trial.into()));
-            if ops.len() == 256 {
-                self.0.storage.change_all(std::mem::take(&mut ops), Durability::Process, tried)?;
+            match self.add_op(trial.into()) {
+                Ok(op) => batch.push(op)?,
+                Err(reason) => _ = refused.get_or_insert(reason),
             }
         }
-        // Also when nothing is left over: this is the record that waits for all of them.
-        self.0.storage.change_all(ops, self.0.storage.durability().of_results(), tried)
+        batch.finish()?;
+        refused.map_or(Ok(()), |reason| Err(Error::rejected(tried(), &reason)))
     }
 
-    fn add_op(&self, trial: NewTrial) -> Op {
+    fn add_op(&self, trial: NewTrial) -> std::result::Result<Op, Reason> {
+        trial.check()?;
         let mut template = trial.template;
         if template.state.is_finished() {
             let end = *template.end.get_or_insert_with(now);
             template.start.get_or_insert(end);
         }
-        Op::AddTrial { study: self.0.id, template: Box::new(template) }
+        Ok(Op::AddTrial { study: self.0.id, template: Box::new(template) })
     }
 
     /// One trial.

@@ -9,7 +9,8 @@ use trialog_replay::{StudyView, TrialView};
 
 /// The trials of a study as rows, to be written out.
 ///
-/// The columns are `number`, `value` (or one per objective: `values_0`, `values_1`, or the metric names),
+/// The columns are `number`, `value` (or one per objective: `values_0`, `values_1`; with metric names `value_NAME` or
+/// `values_NAME`),
 /// `datetime_start`, `datetime_complete` (UTC, ISO 8601), `duration` (seconds), `params_NAME` for each parameter,
 /// `user_attrs_KEY` for each user attribute, and `state`. What a trial does not have is empty.
 #[derive(Clone, Debug)]
@@ -46,7 +47,8 @@ impl Table {
         let objectives = view.directions().len();
         for objective in 0..objectives {
             let name = match view.metric_names() {
-                Some(names) => names[objective].clone(),
+                Some(names) if objectives == 1 => format!("value_{}", names[objective]),
+                Some(names) => format!("values_{}", names[objective]),
                 None if objectives == 1 => "value".to_owned(),
                 None => format!("values_{objective}"),
             };
@@ -158,7 +160,7 @@ impl Cell {
             Cell::Empty => String::new(),
             Cell::Bool(v) => v.to_string(),
             Cell::Int(v) => v.to_string(),
-            Cell::Float(v) => v.to_string(),
+            Cell::Float(v) => format!("{v:?}"),
             Cell::Text(v) => v,
             // A text without its quotes, anything else as JSON.
             Cell::Json(v) => match v.to_value() {

@@ -73,9 +73,13 @@ impl Trial {
     pub(crate) fn begin(study: &Study, id: TrialId, number: TrialNumber) -> Result<Trial> {
         let view = study.storage().view(study.id())?;
         let fixed = fixed_params(&view, number);
-        let sampled = study.sample_relative(&view, number).into_iter().map(|(key, def, sampled)| {
-            let fixed = fixed.get(&def.name).and_then(|choice| internal(&def.distribution, choice));
-            Proposal { key, def, value: fixed.unwrap_or(sampled), used: false }
+        let sampled = study.sample_relative(&view, number).into_iter().filter_map(|(key, def, sampled)| {
+            let value = match fixed.get(&def.name) {
+                // One that does not fit is no proposal, and an error as soon as the objective asks for it.
+                Some(choice) => internal(&def.distribution, choice)?,
+                None => sampled,
+            };
+            Some(Proposal { key, def, value, used: false })
         });
         let proposals: Vec<Proposal> = sampled.collect();
         // Whoever changes what a view still shows must copy it first.
@@ -164,26 +168,41 @@ impl Trial {
         if let Some((def, value)) = self.suggested.iter().find(|(def, _)| def.name == name) {
             return repeated(def, &distribution, *value);
         }
-        let mut proposed = None;
-        if let Some(proposal) = self.proposals.iter_mut().find(|p| p.def.name == name) {
+        let at = self.proposals.iter().position(|p| p.def.name == name);
+        if let Some(proposal) = at.map(|at| &mut self.proposals[at])
+            && proposal.def.distribution == distribution
+        {
             proposal.used = true;
-            let known = &proposal.def.distribution;
-            if *known == distribution {
-                self.suggested.push((Arc::clone(&proposal.def), proposal.value));
-                return Ok(proposal.value);
-            }
-            // The range has changed since: the value still does if it lies inside.
-            proposed = Some(proposal.value).filter(|_| known.is_compatible(&distribution));
+            let (def, value) = (Arc::clone(&proposal.def), proposal.value);
+            self.warn_if_outside(name, &distribution, value);
+            self.suggested.push((def, value));
+            return Ok(value);
         }
-        let value = self.choose(name, &distribution, proposed)?;
+        // The range may have changed since: the value still does if it lies inside.
+        let known = at.map(|at| &self.proposals[at]).filter(|p| p.def.distribution.is_compatible(&distribution));
+        let value = self.choose(name, &distribution, known.map(|p| p.value))?;
         let def = ParamDef { name: name.to_owned(), distribution };
         let op = Op::SetParams {
             trial: self.id,
             params: vec![Param { param: ParamRef::Def(Box::new(def.clone())), value }],
         };
         self.study.progress(op, || format!("set parameter {name:?} of trial {}", self.number))?;
+        // Only now: what was refused leaves the proposal to be taken back.
+        if let Some(at) = at {
+            self.proposals[at].used = true;
+        }
         self.suggested.push((Arc::new(def), value));
         Ok(value)
+    }
+
+    fn warn_if_outside(&self, name: &str, distribution: &Distribution, value: f64) {
+        if self.fixed.contains_key(name) && !distribution.contains(value) {
+            let value = distribution.to_external(value);
+            tracing::warn!(
+                trial = self.number.0,
+                "{name} was enqueued as {value}, outside of {distribution}; used as it is"
+            );
+        }
     }
 
     /// The value of a parameter that was not proposed with this very distribution.
@@ -194,12 +213,7 @@ impl Trial {
                     format!("trial {} was enqueued with {name} = {choice}, but it is {distribution}", self.number);
                 return Err(Error::invalid(detail));
             };
-            if !distribution.contains(value) {
-                tracing::warn!(
-                    trial = self.number.0,
-                    "{name} was enqueued as {choice}, outside of {distribution}; used as it is"
-                );
-            }
+            self.warn_if_outside(name, distribution, value);
             return Ok(value);
         }
         if let Some(only) = distribution.single() {
@@ -262,8 +276,12 @@ impl Trial {
     /// # Errors
     /// NaN ([`Error::is_invalid`]), a finished trial, or what the log says.
     pub fn set_constraint(&mut self, name: &str, value: f64) -> Result<()> {
+        let tried = || format!("set constraint {name:?} of trial {}", self.number);
+        if value.is_nan() {
+            return Err(Error::rejected(tried(), &Reason::Nan));
+        }
         let op = Op::SetConstraint { trial: self.id, name: name.to_owned(), value };
-        match self.study.progress(op, || format!("set constraint {name:?} of trial {}", self.number)) {
+        match self.study.progress(op, tried) {
             Err(error) if matches!(error.rejection(), Some(Reason::ConstraintSet { .. })) => {
                 tracing::warn!(trial = self.number.0, "constraint {name} has a value already; the first one stays");
                 Ok(())
@@ -315,8 +333,11 @@ fn internal(distribution: &Distribution, choice: &Choice) -> Option<f64> {
 }
 
 fn fixed_params(view: &StudyView, number: TrialNumber) -> BTreeMap<String, Choice> {
-    let attr = view.trial(number).and_then(|trial| trial.system_attr(FIXED_PARAMS)).and_then(Json::to_value);
-    let Some(serde_json::Value::Object(fixed)) = attr else { return BTreeMap::new() };
+    let Some(attr) = view.trial(number).and_then(|trial| trial.system_attr(FIXED_PARAMS)) else {
+        return BTreeMap::new();
+    };
+    let value = attr.to_value().or_else(|| serde_json::from_str(&lists_for_non_finite(attr.as_str())).ok());
+    let Some(serde_json::Value::Object(fixed)) = value else { return BTreeMap::new() };
     fixed.into_iter().filter_map(|(name, value)| Some((name, scalar(&value)?))).collect()
 }
 
@@ -327,8 +348,35 @@ fn scalar(value: &serde_json::Value) -> Option<Choice> {
         Value::Bool(v) => Choice::from(*v),
         Value::Number(v) => v.as_i64().map(Choice::Int).or_else(|| v.as_f64().map(Choice::Float))?,
         Value::String(v) => Choice::from(v.as_str()),
-        Value::Array(_) | Value::Object(_) => return None,
+        Value::Array(list) => match list.as_slice() {
+            [Value::String(number)] => Choice::Float(number.parse().ok()?),
+            _ => return None,
+        },
+        Value::Object(_) => return None,
     })
+}
+
+/// The text with `["NaN"]` for `NaN` and so on: numbers that standard JSON cannot say, in a form that no parameter
+/// has.
+fn lists_for_non_finite(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let (mut in_string, mut escaped) = (false, false);
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let token = ["NaN", "Infinity", "-Infinity"]
+            .into_iter()
+            .find(|token| !in_string && token.starts_with(c) && rest.as_str().starts_with(&token[c.len_utf8()..]));
+        match token {
+            Some(token) => {
+                out.extend(["[\"", token, "\"]"]);
+                rest = rest.as_str()[token.len() - c.len_utf8()..].chars();
+            }
+            None => out.push(c),
+        }
+        in_string ^= c == '"' && !escaped;
+        escaped = in_string && c == '\\' && !escaped;
+    }
+    out
 }
 
 pub(crate) fn scalar_json(choice: &Choice) -> Json {
@@ -338,5 +386,17 @@ pub(crate) fn scalar_json(choice: &Choice) -> Json {
         Choice::Int(v) => Json::from(*v),
         Choice::Float(v) => Json::from(*v),
         Choice::Str(v) => Json::from(&**v),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn non_finite_numbers_are_read_beside_texts_that_look_like_them() {
+        let text = r#"{"a":NaN,"b":-Infinity,"c":"NaN, \"Infinity","d\\":Infinity,"e":-1.5}"#;
+        let expected = r#"{"a":["NaN"],"b":["-Infinity"],"c":"NaN, \"Infinity","d\\":["Infinity"],"e":-1.5}"#;
+        assert_eq!(lists_for_non_finite(text), expected);
     }
 }
