@@ -113,7 +113,7 @@ impl StudyBuilder {
         let pruner = self.pruner.unwrap_or_else(trialog_pruners::default_pruner);
         let config = StudyConfig { sampler: sampler.spec(), pruner: pruner.spec(), seed };
         let id = self.storage.create(&self.name, directions, Some(config))?;
-        let study = Study::new(self.storage, id, self.name, sampler, pruner, seed);
+        let study = Study::new(self.storage, id, self.name, Ok(sampler), Ok(pruner), seed);
         if let Some(names) = self.metric_names {
             study.result(Op::SetMetricNames { study: id, names }, || "set metric names".to_owned())?;
         }
@@ -124,8 +124,8 @@ impl StudyBuilder {
     /// is the study's from now on; only the directions always stay, with a warning where others were set here.
     ///
     /// # Errors
-    /// [`Error::is_not_found`], a sampler or pruner that this version does not know or bad metric names
-    /// ([`Error::is_invalid`]), or what the log says.
+    /// [`Error::is_not_found`], bad metric names ([`Error::is_invalid`]), or what the log says. A study whose sampler
+    /// or pruner this program does not know can be loaded and looked at; asking it is the error then.
     pub fn load(self) -> Result<Study> {
         let view = self.storage.find(&self.name)?;
         self.load_from(&view)
@@ -167,25 +167,31 @@ impl StudyBuilder {
             tracing::warn!(study = self.name, "the study was made to {}, and that stays", stored.join(", "));
         }
         let stored = view.config();
-        let sampler = match (self.sampler, stored) {
-            (Some(sampler), _) => sampler,
-            (None, Some(config)) => {
-                trialog_samplers::from_spec(&config.sampler).map_err(|e| Error::invalid(e.to_string()))?
+        let mut config = stored.cloned();
+        if let Some(config) = &mut config {
+            // What was not set here stays as it was written, even if this version would write it otherwise.
+            if let Some(sampler) = &self.sampler {
+                config.sampler = sampler.spec();
             }
-            (None, None) => trialog_samplers::default_sampler(),
+            if let Some(pruner) = &self.pruner {
+                config.pruner = pruner.spec();
+            }
+            config.seed = self.seed.unwrap_or(config.seed);
+        }
+        let sampler = match (self.sampler, stored) {
+            (Some(sampler), _) => Ok(sampler),
+            (None, Some(config)) => trialog_samplers::from_spec(&config.sampler).map_err(|e| e.to_string()),
+            (None, None) => Ok(trialog_samplers::default_sampler()),
         };
         let pruner = match (self.pruner, stored) {
-            (Some(pruner), _) => pruner,
-            (None, Some(config)) => {
-                trialog_pruners::from_spec(&config.pruner).map_err(|e| Error::invalid(e.to_string()))?
-            }
-            (None, None) => trialog_pruners::default_pruner(),
+            (Some(pruner), _) => Ok(pruner),
+            (None, Some(config)) => trialog_pruners::from_spec(&config.pruner).map_err(|e| e.to_string()),
+            (None, None) => Ok(trialog_pruners::default_pruner()),
         };
         let seed = self.seed.or(stored.map(|config| config.seed)).map_or_else(random_seed, Ok)?;
-        let config = StudyConfig { sampler: sampler.spec(), pruner: pruner.spec(), seed };
         let study = Study::new(self.storage, view.id(), self.name, sampler, pruner, seed);
         // A log without a configuration stays as it is: somebody else's study is not ours to label.
-        if stored.is_some_and(|stored| *stored != config) {
+        if let Some(config) = config.filter(|config| Some(config) != stored) {
             let op = Op::SetStudyConfig { study: view.id(), config: Box::new(config) };
             study.result(op, || "change the study's configuration".to_owned())?;
         }
@@ -217,12 +223,15 @@ pub(crate) struct StudyKey(usize, StudyId);
 #[derive(Clone)]
 pub struct Study(Arc<Inner>);
 
+/// A sampler or pruner, or why this program cannot build the one that the log names.
+type Component<T> = std::result::Result<Arc<T>, String>;
+
 struct Inner {
     storage: Storage,
     id: StudyId,
     name: String,
-    sampler: Arc<dyn Sampler>,
-    pruner: Arc<dyn Pruner>,
+    sampler: Component<dyn Sampler>,
+    pruner: Component<dyn Pruner>,
     seed: u64,
     stop: AtomicBool,
 }
@@ -241,8 +250,8 @@ impl Study {
         storage: Storage,
         id: StudyId,
         name: String,
-        sampler: Arc<dyn Sampler>,
-        pruner: Arc<dyn Pruner>,
+        sampler: Component<dyn Sampler>,
+        pruner: Component<dyn Pruner>,
         seed: u64,
     ) -> Study {
         Study(Arc::new(Inner { storage, id, name, sampler, pruner, seed, stop: AtomicBool::new(false) }))
@@ -330,8 +339,9 @@ impl Study {
     /// A trial to evaluate: a waiting one if there is one, else a new one. [`Study::tell`] how it ended.
     ///
     /// # Errors
-    /// As [`Study::view`].
+    /// As [`Study::view`]; a sampler that this program does not know ([`Error::is_invalid`]).
     pub fn ask(&self) -> Result<Trial> {
+        self.sampler()?;
         // What others have enqueued must be known, or it would wait for whoever looks.
         self.0.storage.refresh()?;
         if let Some((id, number)) = self.claim()? {
@@ -642,12 +652,16 @@ impl Study {
         Err(Error::new(Kind::SeveralObjectives { study: self.0.name.clone(), tried }))
     }
 
+    fn sampler(&self) -> Result<&dyn Sampler> {
+        known(&self.0.sampler, &self.0.name)
+    }
+
     pub(crate) fn sample_relative(
         &self,
         view: &StudyView,
         number: TrialNumber,
-    ) -> Vec<(ParamKey, Arc<ParamDef>, f64)> {
-        self.0.sampler.sample_relative(view, number, self.0.seed)
+    ) -> Result<Vec<(ParamKey, Arc<ParamDef>, f64)>> {
+        Ok(self.sampler()?.sample_relative(view, number, self.0.seed))
     }
 
     pub(crate) fn sample_independent(
@@ -656,13 +670,21 @@ impl Study {
         number: TrialNumber,
         name: &str,
         distribution: &Distribution,
-    ) -> f64 {
-        self.0.sampler.sample_independent(view, number, self.0.seed, name, distribution)
+    ) -> Result<f64> {
+        Ok(self.sampler()?.sample_independent(view, number, self.0.seed, name, distribution))
     }
 
-    pub(crate) fn should_prune(&self, view: &StudyView, number: TrialNumber) -> bool {
-        self.0.pruner.decide(view, number).is_prune()
+    pub(crate) fn should_prune(&self, view: &StudyView, number: TrialNumber) -> Result<bool> {
+        Ok(known(&self.0.pruner, &self.0.name)?.decide(view, number).is_prune())
     }
+}
+
+fn known<'a, T: ?Sized>(component: &'a Component<T>, study: &str) -> Result<&'a T> {
+    component.as_deref().map_err(|why| {
+        Error::invalid(format!(
+            "study {study:?} can be looked at and not be run here: {why}; set another one to load it"
+        ))
+    })
 }
 
 /// This moment, as the log writes it.

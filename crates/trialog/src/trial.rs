@@ -73,7 +73,7 @@ impl Trial {
     pub(crate) fn begin(study: &Study, id: TrialId, number: TrialNumber) -> Result<Trial> {
         let view = study.storage().view(study.id())?;
         let fixed = fixed_params(&view, number);
-        let sampled = study.sample_relative(&view, number).into_iter().filter_map(|(key, def, sampled)| {
+        let sampled = study.sample_relative(&view, number)?.into_iter().filter_map(|(key, def, sampled)| {
             let value = match fixed.get(&def.name) {
                 // One that does not fit is no proposal, and an error as soon as the objective asks for it.
                 Some(choice) => internal(&def.distribution, choice)?,
@@ -223,7 +223,7 @@ impl Trial {
             Some(value) if distribution.contains(value) => Ok(value),
             _ => {
                 let view = self.study.storage().view(self.study.id())?;
-                Ok(self.study.sample_independent(&view, self.number, name, distribution))
+                self.study.sample_independent(&view, self.number, name, distribution)
             }
         }
     }
@@ -254,11 +254,12 @@ impl Trial {
     /// workers. Return [`Pruned`] as the objective's error then.
     ///
     /// # Errors
-    /// The study has several objectives, or what the log says.
+    /// The study has several objectives or a pruner that this program does not know ([`Error::is_invalid`]), or
+    /// what the log says.
     pub fn should_prune(&self) -> Result<bool> {
         self.study.single_objective("should_prune")?;
         let view = self.study.view()?;
-        Ok(self.study.should_prune(&view, self.number))
+        self.study.should_prune(&view, self.number)
     }
 
     /// Notes something about the trial.
