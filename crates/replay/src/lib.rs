@@ -17,4 +17,4 @@ pub use rank::RankList;
 pub use state::{ParamTable, State};
 pub use study::BEST_KEPT;
 pub use verdict::{Reason, Verdict};
-pub use view::{Over, ParamColumn, Rung, StudyView, TrialView};
+pub use view::{Lineage, Over, ParamColumn, Rung, StudyView, TrialView};

@@ -79,7 +79,8 @@ impl RankList {
         self.blocks.iter().flat_map(|block| block.iter().copied())
     }
 
-    pub(crate) fn insert(&mut self, value: f64) {
+    /// Adds a value; NaN is left out.
+    pub fn insert(&mut self, value: f64) {
         if value.is_nan() {
             return;
         }

@@ -11,7 +11,7 @@ use trialog_ops::{
 use crate::column::Column;
 use crate::study::{self, Study};
 use crate::verdict::{Reason, Verdict};
-use crate::view::StudyView;
+use crate::view::{Lineage, StudyView};
 
 /// A step must leave room for the one after it.
 const STEP_MAX: u64 = u64::MAX - 1;
@@ -29,6 +29,17 @@ pub struct State {
     names: BTreeMap<Arc<str>, StudyId>,
     /// Study and number of each trial of the log.
     pub(crate) trials: Vec<(StudyId, TrialNumber)>,
+    root: Root,
+}
+
+/// The beginning of a lineage. A clone begins another, since it may go other ways.
+#[derive(Debug, Default)]
+struct Root(Lineage);
+
+impl Clone for Root {
+    fn clone(&self) -> Root {
+        Root::default()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +92,7 @@ impl State {
             studies: Vec::new(),
             names: BTreeMap::new(),
             trials: Vec::new(),
+            root: Root::default(),
         }
     }
 
@@ -129,7 +141,7 @@ impl State {
     #[must_use]
     pub fn view(&self, id: StudyId) -> Option<StudyView> {
         let study = self.studies.get(id.0 as usize)?.as_ref()?;
-        Some(StudyView::new(id, Arc::clone(study), Arc::clone(&self.params), self.records))
+        Some(StudyView::new(id, Arc::clone(study), Arc::clone(&self.params), self.root.0.clone(), self.records))
     }
 
     /// Applies the next record and appends each op's verdict to `verdicts`.

@@ -87,6 +87,8 @@ pub(crate) struct Index {
     pub(crate) front: Arc<Front>,
     pub(crate) joint_complete: JointSpace,
     pub(crate) joint_pruned_too: JointSpace,
+    /// The largest step that a complete trial reported, NaN or not.
+    pub(crate) last_complete_step: Option<u64>,
     /// Values that complete trials reported, by step.
     pub(crate) complete_at: SharedMap<u64, Arc<RankList>>,
     /// Values that trials of any state reported first at or after a rung: by their step, and there by the
@@ -198,6 +200,8 @@ impl Study {
             FinalState::Complete => {
                 self.index.joint_pruned_too.narrow(&self.trials, number);
                 self.index.joint_complete.narrow(&self.trials, number);
+                let last = self.trials.reports(number).last().map(|&(step, _)| step);
+                self.index.last_complete_step = self.index.last_complete_step.max(last);
                 for &(step, value) in self.trials.reports(number) {
                     if !value.is_nan() {
                         Arc::make_mut(self.index.complete_at.get_or_default(step)).insert(value);
@@ -401,6 +405,7 @@ impl Index {
             front: Arc::default(),
             joint_complete: JointSpace::default(),
             joint_pruned_too: JointSpace::default(),
+            last_complete_step: None,
             complete_at: SharedMap::new(),
             first_at: SharedMap::new(),
         }

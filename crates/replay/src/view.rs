@@ -19,8 +19,23 @@ pub struct StudyView {
     id: StudyId,
     study: Arc<Study>,
     params: Arc<ParamTable>,
+    lineage: Lineage,
     position: u64,
 }
+
+/// Whose history a view shows: equal for the views of one [`State`](crate::State) and of no other, not even of
+/// its clone. Two views of one lineage at one position say the same, and what a trial said when it ended it says
+/// in every later view, so that work on it can be kept.
+#[derive(Clone, Debug, Default)]
+pub struct Lineage(Arc<()>);
+
+impl PartialEq for Lineage {
+    fn eq(&self, other: &Lineage) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Lineage {}
 
 /// Which finished trials a joint search space is taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +47,14 @@ pub enum Over {
 }
 
 impl StudyView {
-    pub(crate) fn new(id: StudyId, study: Arc<Study>, params: Arc<ParamTable>, position: u64) -> StudyView {
-        StudyView { id, study, params, position }
+    pub(crate) fn new(
+        id: StudyId,
+        study: Arc<Study>,
+        params: Arc<ParamTable>,
+        lineage: Lineage,
+        position: u64,
+    ) -> StudyView {
+        StudyView { id, study, params, lineage, position }
     }
 
     /// The study's id in its log.
@@ -46,6 +67,12 @@ impl StudyView {
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Whose history this look is a part of.
+    #[must_use]
+    pub fn lineage(&self) -> &Lineage {
+        &self.lineage
     }
 
     /// The study's name.
@@ -170,6 +197,12 @@ impl StudyView {
         };
         let shared = space.shared.as_deref().unwrap_or(&[]);
         shared.iter().filter_map(|&(_, key)| Some((key, self.params.get(key)?)))
+    }
+
+    /// The largest step that a complete trial reported, whatever the value.
+    #[must_use]
+    pub fn last_complete_step(&self) -> Option<u64> {
+        self.study.index.last_complete_step
     }
 
     /// The values that complete trials reported at exactly this step.

@@ -39,6 +39,7 @@ pub(crate) struct Derived {
     front: Vec<u32>,
     joint_complete: Vec<(String, Distribution)>,
     joint_both: Vec<(String, Distribution)>,
+    last_complete_step: Option<u64>,
     /// Bits of the values of complete trials at each probe's step.
     complete_at: Vec<Vec<u64>>,
     /// How many reached each probe's rung, and how many of them with a better value.
@@ -65,6 +66,7 @@ impl Derived {
             front: view.pareto_front().map(number).collect(),
             joint_complete: space(Over::Complete),
             joint_both: space(Over::CompleteAndPruned),
+            last_complete_step: view.last_complete_step(),
             complete_at: probes
                 .iter()
                 .map(|&(step, ..)| view.complete_at(step).map_or(Vec::new(), |list| bits(list.iter())))
@@ -102,6 +104,10 @@ impl Derived {
             front: front(view, &ranked),
             joint_complete: if bug == Bug::PrunedIsComplete { joint_both.clone() } else { joint_complete },
             joint_both,
+            last_complete_step: in_state(TrialState::Complete)
+                .flat_map(TrialView::reports)
+                .map(|&(step, _)| step)
+                .max(),
             complete_at: probes
                 .iter()
                 .map(|&(step, ..)| {
