@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use serde_json::json;
-use trialog::samplers::Random;
+use trialog::samplers::{Random, Tpe, TpeOptions};
 use trialog::{Storage, Study};
 use trialog_benches::{Clock, peak_mib, preload, run_trials, suggest};
 
@@ -191,7 +191,7 @@ fn summary(given: &Given, mut micros: Vec<f64>) {
 }
 
 fn tpe_ask(given: &Given) -> Result<(), BoxError> {
-    let study = Storage::in_memory()?.study("bench").sampler(Random::new()).seed(1).create()?;
+    let study = Storage::in_memory()?.study("bench").sampler(Tpe::default()).seed(1).create()?;
     preload(&study, given.n)?;
     time_asks(given, &study)
 }
@@ -199,7 +199,7 @@ fn tpe_ask(given: &Given) -> Result<(), BoxError> {
 /// A worker died in the first trial, which runs for ever; `n` trials have finished since. The sampler never leaves
 /// its start-up: it looks at the trials for their joint search space, and builds no model.
 fn ask_with_dead_worker(given: &Given) -> Result<(), BoxError> {
-    let sampler = Random::new();
+    let sampler = Tpe::new(TpeOptions { n_startup_trials: 1_000_000_000, ..TpeOptions::default() });
     let study = Storage::in_memory()?.study("bench").sampler(sampler).seed(1).create()?;
     suggest(&mut study.ask()?)?;
     preload(&study, given.n)?;
