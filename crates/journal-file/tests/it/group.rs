@@ -2,7 +2,7 @@
 
 use crate::support::{PATH, read_all};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 use trialog_journal::{Durability, Error, Journal, Seq};
 use trialog_journal_file::os::{Access, Os as _, OsFile};
@@ -15,10 +15,16 @@ const THREADS: u8 = 8;
 fn append_together(os: &FakeOs, journal: &FileJournal, before_release: impl FnOnce()) -> Vec<Result<Seq, Error>> {
     let holder: Arc<dyn OsFile> = os.process(9).open(Path::new(PATH), Access::Write).unwrap();
     assert!(holder.try_lock().unwrap());
+    let ready = Barrier::new(usize::from(THREADS) + 1);
+    let append = |i: u8| {
+        ready.wait();
+        journal.append(&[&[i; 3], &[i; 5]], Durability::Power)
+    };
+    let append = &append;
     std::thread::scope(|scope| {
-        let append = |i| move || journal.append(&[&[i; 3], &[i; 5]], Durability::Power);
-        let threads: Vec<_> = (0..THREADS).map(|i| scope.spawn(append(i))).collect();
-        // Long enough for all to have come; if it was not, the numbers below still hold.
+        let threads: Vec<_> = (0..THREADS).map(|i| scope.spawn(move || append(i))).collect();
+        ready.wait();
+        // Long enough for the few instructions that are left until all stand in line.
         std::thread::sleep(Duration::from_millis(100));
         before_release();
         holder.unlock().unwrap();
