@@ -268,8 +268,17 @@ pub fn trunc_normal_quantile(q: f64, a: f64, b: f64) -> f64 {
         // ln(Phi(a) + q (Phi(b) - Phi(a))) with Phi(b) taken out.
         ndtri_exp(log_b + log(q + (1.0 - q) * exp(log_a - log_b)))
     } else {
-        let lower = (1.0 - q) * ndtr(a) + q * ndtr(b);
-        if lower <= 0.5 { ndtri(lower) } else { -ndtri((1.0 - q) * ndtr(-a) + q * ndtr(-b)) }
+        // Whichever of Phi(b) and its distance from 1 is small is the one to compute.
+        let (below_b, above_b) = if b > 0.0 {
+            let above = ndtr(-b);
+            (1.0 - above, above)
+        } else {
+            let below = ndtr(b);
+            (below, 1.0 - below)
+        };
+        let below_a = ndtr(a);
+        let lower = (1.0 - q) * below_a + q * below_b;
+        if lower <= 0.5 { ndtri(lower) } else { -ndtri((1.0 - q) * (1.0 - below_a) + q * above_b) }
     };
     x.max(a).min(b)
 }

@@ -75,6 +75,11 @@ impl NumericAxis {
         if axis.width() > 0.0 && axis.width().is_finite() { Axis::Numeric(axis) } else { Axis::Pinned(first) }
     }
 
+    /// True if the coordinate is in the widened range.
+    pub(crate) fn contains(&self, coordinate: f64) -> bool {
+        (self.low..=self.high).contains(&coordinate)
+    }
+
     /// The length of the widened range.
     pub(crate) fn width(&self) -> f64 {
         self.high - self.low

@@ -2,12 +2,14 @@
 //!
 //! Everything is relative to the prior's kernel, which reaches everywhere: an observation whose share at a point is
 //! forty nats below what is already there cannot be seen in the sum, and its exponential is not taken. Nearly all
-//! kernels share the floor as their deviation along every axis, so that their coordinates are kept in units of it
-//! and an exponent is a plain squared distance. Kernels more than seven deviations inside the range lose less than
-//! 1.3e-12 of their mass to its ends, and that is left out.
+//! kernels share the floor as their deviation along every axis, so that an exponent is a scaled squared distance;
+//! those that do not are kept apart. What a kernel loses at the ends of the range is computed when its share is
+//! first needed, and left out for kernels more than seven deviations inside, where it is less than 1.3e-12.
 //!
 //! In loops over kernels `q` is minus twice an exponent, so that smaller is nearer.
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -38,12 +40,12 @@ const AXES_PER_LOOK: usize = 5;
 pub struct Density<'a> {
     mixture: &'a Mixture,
     axes: Vec<FastAxis>,
-    /// Observations whose deviation is the floor along every axis without a table.
-    floor: Group,
-    /// The others.
-    wide: Group,
-    /// `ln` of the prior's weight; 0 if it has none.
-    log_prior_weight: f64,
+    /// All observations, as if their deviations were the floor along every axis; the ratio of the wide ones is 0.
+    floor: Group<'a>,
+    /// The observations that are wider along some axis without a table.
+    wide: Group<'a>,
+    /// What a unit of weight is: the prior's, if it has any.
+    unit_weight: f64,
     has_prior: bool,
 }
 
@@ -57,7 +59,7 @@ struct FastAxis {
 
 #[derive(Debug)]
 enum Kind {
-    /// Numbers, in units of the floor from the low end.
+    /// Numbers, in units of the floor.
     Units { axis: NumericAxis, floor: f64 },
     /// Choices: minus twice the logarithms of the probabilities of the observed one and of each other one.
     Choices { choices: usize, hit: f64, miss: f64 },
@@ -67,22 +69,24 @@ enum Kind {
 
 /// Kernels that are evaluated in the same way.
 #[derive(Debug, Default)]
-struct Group {
-    len: usize,
-    columns: Vec<Column>,
+struct Group<'a> {
+    /// Which components they are; empty if they are all of them.
+    members: Vec<u32>,
+    columns: Vec<Column<'a>>,
     /// For each axis of units, the floor over each kernel's deviation; empty in the group in which that is 1.
     inverses: Vec<Vec<f64>>,
     /// The part of `q` that does not depend on the point; empty where it is 0.
     offsets: Vec<f64>,
-    /// Weight over the prior's weight, over the mass in the range.
-    ratios: Vec<f64>,
+    /// Weight over the prior's weight, over the mass in the range; NaN until it is needed.
+    ratios: Vec<Cell<f64>>,
+    /// No less than the logarithm of any ratio.
     log_ratio_max: f64,
 }
 
 #[derive(Debug)]
-enum Column {
-    /// Units or choices.
-    Places(Vec<f64>),
+enum Column<'a> {
+    /// Coordinates or choices.
+    Places(Cow<'a, [f64]>),
     /// Entries of the table.
     Entries(Vec<u32>),
 }
@@ -99,8 +103,8 @@ struct Probe {
 
 #[derive(Clone, Debug)]
 enum Coordinate {
-    Unit(f64),
-    /// The middle and the half width of a cell, in units.
+    Number(f64),
+    /// The middle and the half width of a cell.
     Cell {
         middle: f64,
         half: f64,
@@ -124,23 +128,26 @@ impl<'a> Density<'a> {
         }
         let prior_weight = mixture.weights[n];
         let has_prior = prior_weight > 0.0;
-        let reference = if has_prior { prior_weight } else { 1.0 };
-        let any_wide = layout.is_wide.contains(&true);
-        let wide = if any_wide { layout.group(mixture, reference, true) } else { Group::default() };
-        let floor = layout.group(mixture, reference, false);
-        Density { mixture, axes: layout.axes, floor, wide, log_prior_weight: log(reference), has_prior }
+        let unit_weight = if has_prior { prior_weight } else { 1.0 };
+        let members: Vec<u32> = (0..n as u32).filter(|&kernel| layout.is_wide[kernel as usize]).collect();
+        // Few enough that one group for all is less work.
+        let (wide, floor) = if members.len() * 2 > n {
+            (layout.wide_group(mixture, unit_weight, (0..n as u32).collect()), Group::default())
+        } else {
+            (layout.wide_group(mixture, unit_weight, members), layout.floor_group(mixture, unit_weight))
+        };
+        Density { mixture, axes: layout.axes, floor, wide, unit_weight, has_prior }
     }
 
     /// `ln` of the density at each point in internal form.
     #[must_use]
     pub fn log_densities(&self, points: &[Vec<f64>]) -> Vec<f64> {
         let probes = self.probes(points);
+        let mut scratch = Scratch::new();
         let value = |(probe, point): (&Probe, &Vec<f64>)| {
             let mut sum = self.start();
-            self.add(&self.wide, probe, 0..self.wide.len, &mut sum);
-            for block in (0..self.floor.len).step_by(BLOCK) {
-                self.add(&self.floor, probe, block..(block + BLOCK).min(self.floor.len), &mut sum);
-            }
+            self.add(&self.wide, probe, 0..self.wide.len(), &mut scratch, &mut sum);
+            self.add(&self.floor, probe, 0..self.floor.len(), &mut scratch, &mut sum);
             self.finish(probe, sum, point)
         };
         probes.iter().zip(points).map(value).collect()
@@ -157,14 +164,15 @@ impl<'a> Density<'a> {
         let others = other.log_densities(points);
         let mut racers: Vec<Racer> =
             others.iter().map(|_| Racer { sum: self.start(), next: 0, bound: 0.0 }).collect();
-        let blocks = self.floor.len.div_ceil(BLOCK).max(1);
-        let advance = |racer: &mut Racer, index: usize| {
+        let blocks = self.floor.len().div_ceil(BLOCK).max(1);
+        let mut scratch = Scratch::new();
+        let mut advance = |racer: &mut Racer, index: usize| {
             if racer.next == 0 {
-                self.add(&self.wide, &probes[index], 0..self.wide.len, &mut racer.sum);
+                self.add(&self.wide, &probes[index], 0..self.wide.len(), &mut scratch, &mut racer.sum);
             }
             // The newest kernels first: they weigh most, and new points are near them.
-            let end = self.floor.len - racer.next * BLOCK;
-            self.add(&self.floor, &probes[index], end.saturating_sub(BLOCK)..end, &mut racer.sum);
+            let end = self.floor.len() - racer.next * BLOCK;
+            self.add(&self.floor, &probes[index], end.saturating_sub(BLOCK)..end, &mut scratch, &mut racer.sum);
             racer.next += 1;
             let log_this = if racer.next < blocks && racer.sum.is_finite() {
                 self.log_of(&probes[index], racer.sum)
@@ -198,7 +206,7 @@ impl<'a> Density<'a> {
     }
 
     fn log_of(&self, probe: &Probe, sum: f64) -> f64 {
-        self.log_prior_weight + probe.log_prior + log(sum)
+        probe.log_prior + log(self.unit_weight * sum)
     }
 
     /// `ln` of the density from a whole sum; by the definition if the sum left the range of doubles.
@@ -221,15 +229,13 @@ impl<'a> Density<'a> {
                 Kind::Units { axis, floor } => {
                     probe.log_prior += axis.log_prior(value);
                     let (middle, half) = axis.cell(value);
-                    let middle = (middle - axis.low) / floor;
                     if axis.has_grid() {
-                        let half = half / floor;
                         // A cell has at most its width times the largest density in it.
-                        probe.base += log(2.0 * half) - HALF_LN_TAU;
+                        probe.base += log(2.0 * half / floor) - HALF_LN_TAU;
                         Coordinate::Cell { middle, half }
                     } else {
                         probe.base -= HALF_LN_TAU + axis.log_per_value(*floor);
-                        Coordinate::Unit(middle)
+                        Coordinate::Number(middle)
                     }
                 }
                 Kind::Choices { choices, .. } => {
@@ -260,61 +266,113 @@ impl<'a> Density<'a> {
     }
 
     /// Adds the shares of some kernels of a group to the sum, relative to the prior's.
-    fn add(&self, group: &Group, probe: &Probe, kernels: Range<usize>, sum: &mut f64) {
+    fn add(&self, group: &Group<'_>, probe: &Probe, kernels: Range<usize>, scratch: &mut Scratch, sum: &mut f64) {
         let mut start = kernels.start;
         while start < kernels.end {
             let end = (start + BLOCK).min(kernels.end);
-            self.add_block(group, probe, start..end, sum);
+            self.add_block(group, probe, start..end, scratch, sum);
             start = end;
         }
     }
 
-    fn add_block(&self, group: &Group, probe: &Probe, kernels: Range<usize>, sum: &mut f64) {
-        let mut q = [0.0; BLOCK];
-        let q = &mut q[..kernels.len()];
-        if let Some(offsets) = group.offsets.get(kernels.clone()) {
-            q.copy_from_slice(offsets);
+    fn add_block(
+        &self,
+        group: &Group<'_>,
+        probe: &Probe,
+        kernels: Range<usize>,
+        scratch: &mut Scratch,
+        sum: &mut f64,
+    ) {
+        let q = &mut scratch.q[..kernels.len()];
+        match group.offsets.get(kernels.clone()) {
+            Some(offsets) => q.copy_from_slice(offsets),
+            None => q.fill(0.0),
         }
         // r e^(base - q/2) < e^-40 sum is what cannot be seen. With nothing in the sum yet, everything can.
         let limit = 2.0 * (probe.base + group.log_ratio_max - log(*sum) + NEGLIGIBLE_NATS);
         for (axis, coordinate) in probe.coordinates.iter().enumerate() {
-            group.columns[axis].add_to(
-                q,
-                &self.axes[axis].kind,
-                coordinate,
-                group.inverses_of(axis),
-                kernels.clone(),
-            );
+            let kind = &self.axes[axis].kind;
+            group.columns[axis].add_to(q, kind, coordinate, group.inverses_of(axis), kernels.clone());
             let look = (axis + 1) % AXES_PER_LOOK == 0 && axis + 1 < probe.coordinates.len();
-            if look && !q.iter().any(|&q| q < limit) {
+            if look && !any_below(q, limit) {
                 return;
             }
         }
-        let mut near_q = [0.0; BLOCK];
-        let mut near = [0_u32; BLOCK];
         let mut count = 0;
         for (k, &q) in q.iter().enumerate() {
             // Written without a branch, because which kernels are near is hard to predict.
-            near_q[count % BLOCK] = q;
-            near[count % BLOCK] = k as u32;
+            scratch.near_q[count % BLOCK] = q;
+            scratch.near[count % BLOCK] = k as u32;
             count += usize::from(q < limit);
         }
-        let (near_q, near) = (&mut near_q[..count], &near[..count]);
+        let (near_q, near) = (&mut scratch.near_q[..count], &scratch.near[..count]);
         for (axis, coordinate) in probe.coordinates.iter().enumerate() {
-            if let (Coordinate::Cell { middle, half }, Column::Places(units)) = (coordinate, &group.columns[axis]) {
+            if let (Coordinate::Cell { middle, half }, Kind::Units { floor, .. }, Column::Places(places)) =
+                (coordinate, &self.axes[axis].kind, &group.columns[axis])
+            {
                 let inverses = group.inverses_of(axis);
                 for (q, &k) in near_q.iter_mut().zip(near) {
                     let kernel = kernels.start + k as usize;
-                    let inverse = inverses.get(kernel).copied().unwrap_or(1.0);
-                    *q += q_of_cell_beyond_bound((middle - units[kernel]) * inverse, half * inverse);
+                    let per_sigma = inverses.get(kernel).copied().unwrap_or(1.0) / floor;
+                    *q += q_of_cell_beyond_bound((middle - places[kernel]) * per_sigma, half * per_sigma);
                 }
             }
         }
         for q in near_q.iter_mut() {
             *q = exp(probe.base - 0.5 * *q);
         }
-        let ratios = &group.ratios[kernels];
-        *sum += near_q.iter().zip(near).map(|(share, &k)| share * ratios[k as usize]).sum::<f64>();
+        let ratio = |k: u32| self.ratio(group, kernels.start + k as usize);
+        *sum += near_q.iter().zip(near).map(|(share, &k)| share * ratio(k)).sum::<f64>();
+    }
+
+    /// A kernel's weight in units, over its mass in the range.
+    #[inline]
+    fn ratio(&self, group: &Group<'_>, kernel: usize) -> f64 {
+        let known = group.ratios[kernel].get();
+        if !known.is_nan() {
+            return known;
+        }
+        let ratio = self.ratio_anew(group, kernel);
+        group.ratios[kernel].set(ratio);
+        ratio
+    }
+
+    fn ratio_anew(&self, group: &Group<'_>, kernel: usize) -> f64 {
+        let component = group.members.get(kernel).map_or(kernel, |&member| member as usize);
+        let mut ratio = self.mixture.weights[component] / self.unit_weight;
+        for (at, FastAxis { kind, .. }) in self.axes.iter().enumerate() {
+            let (Kind::Units { axis, floor }, Column::Places(places)) = (kind, &group.columns[at]) else {
+                continue;
+            };
+            let per_sigma = group.inverses_of(at).get(kernel).copied().unwrap_or(1.0) / floor;
+            let mu = places[kernel];
+            let (to_low, to_high) = ((mu - axis.low) * per_sigma, (axis.high - mu) * per_sigma);
+            // Outside the range the mass is in the offset already.
+            let is_inside = to_low >= 0.0 && to_high >= 0.0;
+            if is_inside && (to_low < INTERIOR || to_high < INTERIOR) {
+                let lost = |distance: f64| if distance < INTERIOR { ndtr(-distance) } else { 0.0 };
+                ratio /= 1.0 - lost(to_low) - lost(to_high);
+            }
+        }
+        ratio
+    }
+}
+
+/// Whether any element is below the limit, without stopping at the first.
+fn any_below(q: &[f64], limit: f64) -> bool {
+    q.iter().fold(false, |any, &q| any | (q < limit))
+}
+
+/// Room for a block of kernels.
+struct Scratch {
+    q: [f64; BLOCK],
+    near_q: [f64; BLOCK],
+    near: [u32; BLOCK],
+}
+
+impl Scratch {
+    fn new() -> Scratch {
+        Scratch { q: [0.0; BLOCK], near_q: [0.0; BLOCK], near: [0; BLOCK] }
     }
 }
 
@@ -334,41 +392,43 @@ fn q_of_cell_beyond_bound(middle: f64, half: f64) -> f64 {
     2.0 * (bound - log_gauss_mass_around(middle, half))
 }
 
-impl Column {
+impl Column<'_> {
     /// Adds one axis's part of `q` for a run of kernels.
     fn add_to(&self, q: &mut [f64], kind: &Kind, coordinate: &Coordinate, inverses: &[f64], kernels: Range<usize>) {
-        match (self, coordinate, kind) {
-            (Column::Places(units), Coordinate::Unit(x), _) => {
-                let units = &units[kernels.clone()];
+        match (self, kind, coordinate) {
+            (Column::Places(places), Kind::Units { floor, .. }, Coordinate::Number(x)) => {
+                let per_floor = 1.0 / floor;
+                let places = &places[kernels.clone()];
                 match inverses.get(kernels) {
                     Some(inverses) => {
-                        for ((q, u), inverse) in q.iter_mut().zip(units).zip(inverses) {
-                            let t = (x - u) * inverse;
+                        for ((q, mu), inverse) in q.iter_mut().zip(places).zip(inverses) {
+                            let t = (x - mu) * (per_floor * inverse);
                             *q += t * t;
                         }
                     }
                     None => {
-                        for (q, u) in q.iter_mut().zip(units) {
-                            let t = x - u;
+                        for (q, mu) in q.iter_mut().zip(places) {
+                            let t = (x - mu) * per_floor;
                             *q += t * t;
                         }
                     }
                 }
             }
-            (Column::Places(units), Coordinate::Cell { middle, half }, _) => {
+            (Column::Places(places), Kind::Units { floor, .. }, Coordinate::Cell { middle, half }) => {
+                let per_floor = 1.0 / floor;
                 let inverses = inverses.get(kernels.clone());
-                for (k, (q, u)) in q.iter_mut().zip(&units[kernels]).enumerate() {
+                for (k, (q, mu)) in q.iter_mut().zip(&places[kernels]).enumerate() {
                     let inverse = inverses.map_or(1.0, |inverses| inverses[k]);
-                    let t = ((middle - u).abs() - half).max(0.0) * inverse;
+                    let t = ((middle - mu).abs() - half).max(0.0) * (per_floor * inverse);
                     *q += t * t;
                 }
             }
-            (Column::Places(places), Coordinate::Choice(x), Kind::Choices { hit, miss, .. }) => {
+            (Column::Places(places), Kind::Choices { hit, miss, .. }, Coordinate::Choice(x)) => {
                 for (q, place) in q.iter_mut().zip(&places[kernels]) {
                     *q += if place == x { *hit } else { *miss };
                 }
             }
-            (Column::Entries(entries), Coordinate::Table(table), _) => {
+            (Column::Entries(entries), _, Coordinate::Table(table)) => {
                 for (q, &entry) in q.iter_mut().zip(&entries[kernels]) {
                     *q += table[entry as usize];
                 }
@@ -377,30 +437,42 @@ impl Column {
             _ => {}
         }
     }
+
+    /// The rows of some kernels.
+    fn of_members(&self, members: &[u32]) -> Column<'static> {
+        match self {
+            Column::Places(places) => Column::Places(members.iter().map(|&k| places[k as usize]).collect()),
+            Column::Entries(entries) => Column::Entries(members.iter().map(|&k| entries[k as usize]).collect()),
+        }
+    }
 }
 
-impl Group {
+impl Group<'_> {
+    fn len(&self) -> usize {
+        self.ratios.len()
+    }
+
     fn inverses_of(&self, axis: usize) -> &[f64] {
         self.inverses.get(axis).map_or(&[], |inverses| inverses)
     }
 }
 
 /// A mixture on its way to groups.
-struct Layout {
+struct Layout<'a> {
     axes: Vec<FastAxis>,
-    columns: Vec<Column>,
+    columns: Vec<Column<'a>>,
     is_wide: Vec<bool>,
 }
 
-impl Layout {
-    fn add(&mut self, mixture: &Mixture, index: usize) {
+impl<'a> Layout<'a> {
+    fn add(&mut self, mixture: &'a Mixture, index: usize) {
         let (places, widths) = (&mixture.places[index], &mixture.widths[index]);
         let (kind, column) = match mixture.axes[index] {
             Axis::Pinned(_) => return,
             Axis::Categorical { choices } => {
                 let (hit, miss) = mixture.choice_probabilities(choices);
                 let kind = Kind::Choices { choices, hit: -2.0 * log(hit), miss: -2.0 * log(miss) };
-                (kind, Column::Places(places.clone()))
+                (kind, Column::Places(Cow::Borrowed(places)))
             }
             Axis::Numeric(axis) if axis.cells() <= TABLE_CELLS as f64 => {
                 let (entries, column) = tabulate(&axis, places, widths);
@@ -410,63 +482,67 @@ impl Layout {
                 for &(kernel, _) in &widths.wide {
                     self.is_wide[kernel] = true;
                 }
-                let per_floor = 1.0 / widths.floor;
-                let units: Vec<f64> = places.iter().map(|mu| (mu - axis.low) * per_floor).collect();
-                let last = axis.width() * per_floor;
-                // Centres outside have little of their mass inside; the wide group keeps its logarithm.
-                for (is_wide, unit) in self.is_wide.iter_mut().zip(&units) {
-                    *is_wide |= !(0.0..=last).contains(unit);
+                if !widths.all_inside {
+                    for (is_wide, mu) in self.is_wide.iter_mut().zip(places) {
+                        *is_wide |= !axis.contains(*mu);
+                    }
                 }
-                (Kind::Units { axis, floor: widths.floor }, Column::Places(units))
+                (Kind::Units { axis, floor: widths.floor }, Column::Places(Cow::Borrowed(places)))
             }
         };
         self.axes.push(FastAxis { index, kind });
         self.columns.push(column);
     }
 
-    /// The kernels that are wide, or those that are not.
-    fn group(&self, mixture: &Mixture, reference: f64, wide: bool) -> Group {
-        let runs = runs_of(&self.is_wide, wide);
-        let mut ratios = gather(&mixture.weights, &runs);
-        for ratio in &mut ratios {
-            *ratio /= reference;
-        }
-        let len = ratios.len();
-        let columns = self.columns.iter().map(|column| match column {
-            Column::Places(places) => Column::Places(gather(places, &runs)),
-            Column::Entries(entries) => Column::Entries(gather(entries, &runs)),
-        });
-        let mut group = Group { len, columns: columns.collect(), ratios, ..Group::default() };
-        for (at, FastAxis { index, kind }) in self.axes.iter().enumerate() {
-            let (Kind::Units { axis, floor }, Column::Places(units)) = (kind, &group.columns[at]) else {
-                group.inverses.push(Vec::new());
+    /// Kernels with deviations of their own.
+    fn wide_group(&self, mixture: &Mixture, unit_weight: f64, members: Vec<u32>) -> Group<'a> {
+        let columns = self.columns.iter().map(|column| column.of_members(&members)).collect();
+        let mut offsets = vec![0.0; members.len()];
+        let mut inverses = Vec::with_capacity(self.axes.len());
+        for FastAxis { index, kind } in &self.axes {
+            let Kind::Units { axis, floor } = kind else {
+                inverses.push(Vec::new());
                 continue;
             };
-            if wide {
-                group.offsets.resize(len, 0.0);
-                let mut inverses = Vec::with_capacity(len);
-                for (offset, kernel) in group.offsets.iter_mut().zip(runs.iter().cloned().flatten()) {
-                    let (mu, sigma) = (mixture.places[*index][kernel], mixture.widths[*index].sigma(kernel));
+            let widths = &mixture.widths[*index];
+            let inverse = |(offset, &member): (&mut f64, &u32)| {
+                let (mu, sigma) = (mixture.places[*index][member as usize], widths.sigma(member as usize));
+                *offset += 2.0 * log(sigma / floor);
+                if !axis.contains(mu) {
+                    // Little of its mass is inside: so little that only the logarithm is sure to be a number, or
+                    // not even that, and then it has no share.
                     let log_mass = axis.log_mass(mu, sigma);
-                    // A kernel that has no mass in the range that arithmetic could see has no share.
-                    let q = 2.0 * (log(sigma / floor) + log_mass);
-                    *offset += if q.is_finite() { q } else { f64::INFINITY };
-                    inverses.push(floor / sigma);
+                    *offset += if log_mass.is_finite() { 2.0 * log_mass } else { f64::INFINITY };
                 }
-                group.inverses.push(inverses);
-            } else {
-                let last = axis.width() / floor;
-                for (ratio, &unit) in group.ratios.iter_mut().zip(units) {
-                    if unit < INTERIOR || last - unit < INTERIOR {
-                        *ratio /= ndtr(last - unit) - ndtr(-unit);
-                    }
-                }
-            }
+                floor / sigma
+            };
+            inverses.push(offsets.iter_mut().zip(&members).map(inverse).collect());
         }
-        group.log_ratio_max = log(group.ratios.iter().copied().fold(0.0, f64::max));
-        group
+        let ratios = vec![Cell::new(f64::NAN); members.len()];
+        let log_ratio_max = self.log_ratio_max(mixture, unit_weight);
+        Group { members, columns, inverses, offsets, ratios, log_ratio_max }
+    }
+
+    /// All kernels, as if none were wide; those that are count for nothing.
+    fn floor_group(&mut self, mixture: &Mixture, unit_weight: f64) -> Group<'a> {
+        let ratio = |&is_wide: &bool| Cell::new(if is_wide { 0.0 } else { f64::NAN });
+        Group {
+            columns: std::mem::take(&mut self.columns),
+            ratios: self.is_wide.iter().map(ratio).collect(),
+            log_ratio_max: self.log_ratio_max(mixture, unit_weight),
+            ..Group::default()
+        }
+    }
+
+    fn log_ratio_max(&self, mixture: &Mixture, unit_weight: f64) -> f64 {
+        let heaviest = mixture.weights[..mixture.observations()].iter().copied().fold(0.0, f64::max);
+        log(heaviest / unit_weight) + self.axes.len() as f64 * LOG_MASS_MIN
     }
 }
+
+/// No kernel that is centred in the range and no wider than it has less mass there than one at its end that is as
+/// wide: `Phi(1) - Phi(0) = 0.341`. Minus the logarithm of a little less.
+const LOG_MASS_MIN: f64 = 1.08;
 
 /// The different kernels on a small grid, and which of them each observation has. Observations of one value share
 /// an entry if their deviation is the floor, which leaves few others.
@@ -492,24 +568,4 @@ fn tabulate(axis: &NumericAxis, places: &[f64], widths: &Widths) -> (Vec<(f64, f
     };
     let column = places.iter().enumerate().map(entry).collect();
     (entries, column)
-}
-
-/// The stretches of elements that are `wanted`.
-fn runs_of(flags: &[bool], wanted: bool) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for (index, _) in flags.iter().enumerate().filter(|(_, flag)| **flag == wanted) {
-        match runs.last_mut() {
-            Some(run) if run.end == index => run.end += 1,
-            _ => runs.push(index..index + 1),
-        }
-    }
-    runs
-}
-
-fn gather<T: Copy>(values: &[T], runs: &[Range<usize>]) -> Vec<T> {
-    let mut gathered = Vec::with_capacity(runs.iter().map(Range::len).sum());
-    for run in runs {
-        gathered.extend_from_slice(&values[run.clone()]);
-    }
-    gathered
 }

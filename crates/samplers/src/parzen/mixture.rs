@@ -1,7 +1,7 @@
 //! The density by its definition, and draws from it.
 
 use libm::log;
-use trialog_numerics::{Stream, log_sum_exp, trunc_normal_quantile};
+use trialog_numerics::{Stream, log_sum_exp, ndtri, trunc_normal_quantile};
 
 use super::axis::Axis;
 use super::widths::Widths;
@@ -76,7 +76,7 @@ impl Mixture {
         let n = columns.first().map_or(0, Vec::len);
         let widths = axes.iter().zip(&columns).map(|(axis, column)| match axis {
             Axis::Numeric(axis) => Widths::new(column, axis, options),
-            Axis::Categorical { .. } | Axis::Pinned(_) => Widths { floor: 0.0, wide: Vec::new() },
+            Axis::Categorical { .. } | Axis::Pinned(_) => Widths::none(),
         });
         let widths = widths.collect();
         let mut weights = weights.of(n);
@@ -177,7 +177,9 @@ impl Mixture {
             Axis::Numeric(numeric) => {
                 let (mu, sigma) = self.kernel(axis, component).unwrap_or((0.0, 1.0));
                 let (a, b) = ((numeric.low - mu) / sigma, (numeric.high - mu) / sigma);
-                let quantile = trunc_normal_quantile(stream.uniform(), a, b);
+                let share = stream.uniform();
+                // Beyond nine deviations is less than a thousandth of the step between two shares.
+                let quantile = if a < -9.0 && b > 9.0 { ndtri(share) } else { trunc_normal_quantile(share, a, b) };
                 numeric.value((mu + sigma * quantile).clamp(numeric.low, numeric.high))
             }
             Axis::Categorical { choices } => {
@@ -201,16 +203,21 @@ impl Mixture {
 
 /// Drops the observations with a coordinate that is no number, or a choice that does not exist.
 fn keep_placed_rows(axes: &[Axis], columns: &mut [Vec<f64>]) {
-    let is_placed = |axis: &Axis, place: f64| match axis {
+    let is_choice = |place: f64, choices: usize| place >= 0.0 && place < choices as f64 && place.fract() == 0.0;
+    // Folds rather than `all`, which stops at the first and so is no vector instruction.
+    let all_placed = axes.iter().zip(&*columns).all(|(axis, column)| match axis {
         Axis::Pinned(_) => true,
-        Axis::Numeric(_) => place.is_finite(),
-        Axis::Categorical { choices } => place >= 0.0 && place < *choices as f64 && place.fract() == 0.0,
-    };
-    let all_placed =
-        axes.iter().zip(&*columns).all(|(axis, column)| column.iter().all(|&place| is_placed(axis, place)));
+        Axis::Numeric(_) => column.iter().fold(true, |all, place| all & place.is_finite()),
+        Axis::Categorical { choices } => column.iter().all(|&place| is_choice(place, *choices)),
+    });
     if all_placed {
         return;
     }
+    let is_placed = |axis: &Axis, place: f64| match axis {
+        Axis::Pinned(_) => true,
+        Axis::Numeric(_) => place.is_finite(),
+        Axis::Categorical { choices } => is_choice(place, *choices),
+    };
     let n = columns.first().map_or(0, Vec::len);
     let keep: Vec<bool> =
         (0..n).map(|row| axes.iter().zip(&*columns).all(|(axis, column)| is_placed(axis, column[row]))).collect();

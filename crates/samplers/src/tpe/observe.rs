@@ -36,7 +36,7 @@ impl Others<'_> {
     pub(crate) fn observe(&self, view: &StudyView, names: &[&str]) -> Vec<Vec<f64>> {
         const CHUNK: usize = Column::<f64>::CHUNK;
         let Some(columns) = columns(view, names) else { return vec![Vec::new(); names.len()] };
-        let mut observed = vec![Vec::with_capacity(view.trial_count()); names.len()];
+        let mut observed: Vec<Vec<f64>> = names.iter().map(|_| Vec::with_capacity(view.trial_count())).collect();
         for chunk in 0..view.trial_count().div_ceil(CHUNK) {
             let slices: Vec<&[f64]> = columns.iter().map(|column| column.values().chunk(chunk)).collect();
             let len = slices.iter().map(|slice| slice.len()).min().unwrap_or(0);
