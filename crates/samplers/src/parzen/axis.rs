@@ -33,6 +33,8 @@ pub struct NumericAxis {
     step: f64,
     /// A power of two that keeps the arithmetic clear of overflow and underflow: 1 for all ordinary ranges.
     scale: f64,
+    /// [`NumericAxis::log_per_value`] of the width.
+    log_width: f64,
 }
 
 impl Axis {
@@ -71,7 +73,8 @@ impl NumericAxis {
         let scale = if log || (1e-200..1e200).contains(&largest) { 1.0 } else { power_of_two_near(1.0 / largest) };
         let (low, high) = (first * scale - step * scale / 2.0, last * scale + step * scale / 2.0);
         let (low, high) = if log { (ln(low), ln(high)) } else { (low, high) };
-        let axis = NumericAxis { low, high, first, last, log, step, scale };
+        let log_width = ln(high - low) - ln(scale);
+        let axis = NumericAxis { low, high, first, last, log, step, scale, log_width };
         if axis.width() > 0.0 && axis.width().is_finite() { Axis::Numeric(axis) } else { Axis::Pinned(first) }
     }
 
@@ -162,7 +165,15 @@ impl NumericAxis {
 
     /// [`NumericAxis::log_kernel`] of the prior's kernel: in the middle of the range and as wide as it.
     pub(crate) fn log_prior(&self, value: f64) -> f64 {
-        self.log_kernel(value, self.middle(), self.width())
+        /// `ln(Phi(1/2) - Phi(-1/2))`: the range is half a deviation to both sides.
+        const LOG_MASS: f64 = -0.959_916_333_695_622_3;
+        let (middle, half) = self.cell(value);
+        let z = (middle - self.middle()) / self.width();
+        if self.has_grid() {
+            log_gauss_mass_around(z, half / self.width()) - LOG_MASS
+        } else {
+            -0.5 * z * z - HALF_LN_TAU - self.log_width - LOG_MASS
+        }
     }
 
     /// The centre of the range.

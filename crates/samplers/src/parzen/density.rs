@@ -60,7 +60,12 @@ struct FastAxis {
 #[derive(Debug)]
 enum Kind {
     /// Numbers, in units of the floor.
-    Units { axis: NumericAxis, floor: f64 },
+    Units {
+        axis: NumericAxis,
+        floor: f64,
+        /// `ln` of the factor that makes a kernel of the floor's deviation a density, less that of a cell's width.
+        log_height: f64,
+    },
     /// Choices: minus twice the logarithms of the probabilities of the observed one and of each other one.
     Choices { choices: usize, hit: f64, miss: f64 },
     /// A small grid: the different kernels on it as centre, deviation and logarithm of the mass in the range.
@@ -226,15 +231,15 @@ impl<'a> Density<'a> {
         for (FastAxis { index, kind }, tables) in self.axes.iter().zip(tables) {
             let value = point[*index];
             let coordinate = match kind {
-                Kind::Units { axis, floor } => {
+                Kind::Units { axis, log_height, .. } => {
                     probe.log_prior += axis.log_prior(value);
                     let (middle, half) = axis.cell(value);
                     if axis.has_grid() {
                         // A cell has at most its width times the largest density in it.
-                        probe.base += log(2.0 * half / floor) - HALF_LN_TAU;
+                        probe.base += log(2.0 * half) + log_height;
                         Coordinate::Cell { middle, half }
                     } else {
-                        probe.base -= HALF_LN_TAU + axis.log_per_value(*floor);
+                        probe.base += log_height;
                         Coordinate::Number(middle)
                     }
                 }
@@ -341,7 +346,7 @@ impl<'a> Density<'a> {
         let component = group.members.get(kernel).map_or(kernel, |&member| member as usize);
         let mut ratio = self.mixture.weights[component] / self.unit_weight;
         for (at, FastAxis { kind, .. }) in self.axes.iter().enumerate() {
-            let (Kind::Units { axis, floor }, Column::Places(places)) = (kind, &group.columns[at]) else {
+            let (Kind::Units { axis, floor, .. }, Column::Places(places)) = (kind, &group.columns[at]) else {
                 continue;
             };
             let per_sigma = group.inverses_of(at).get(kernel).copied().unwrap_or(1.0) / floor;
@@ -487,7 +492,13 @@ impl<'a> Layout<'a> {
                         *is_wide |= !axis.contains(*mu);
                     }
                 }
-                (Kind::Units { axis, floor: widths.floor }, Column::Places(Cow::Borrowed(places)))
+                let floor = widths.floor;
+                // A cell's width is measured along the axis, a density in the parameter's own unit.
+                let log_floor = if axis.has_grid() { log(floor) } else { axis.log_per_value(floor) };
+                (
+                    Kind::Units { axis, floor, log_height: -HALF_LN_TAU - log_floor },
+                    Column::Places(Cow::Borrowed(places)),
+                )
             }
         };
         self.axes.push(FastAxis { index, kind });
@@ -500,7 +511,7 @@ impl<'a> Layout<'a> {
         let mut offsets = vec![0.0; members.len()];
         let mut inverses = Vec::with_capacity(self.axes.len());
         for FastAxis { index, kind } in &self.axes {
-            let Kind::Units { axis, floor } = kind else {
+            let Kind::Units { axis, floor, .. } = kind else {
                 inverses.push(Vec::new());
                 continue;
             };
@@ -535,7 +546,8 @@ impl<'a> Layout<'a> {
     }
 
     fn log_ratio_max(&self, mixture: &Mixture, unit_weight: f64) -> f64 {
-        let heaviest = mixture.weights[..mixture.observations()].iter().copied().fold(0.0, f64::max);
+        // Weights never fall with age.
+        let heaviest = mixture.observations().checked_sub(1).map_or(0.0, |last| mixture.weights[last]);
         log(heaviest / unit_weight) + self.axes.len() as f64 * LOG_MASS_MIN
     }
 }

@@ -33,17 +33,25 @@ pub enum Weights {
 }
 
 impl Weights {
-    fn of(self, n: usize) -> Vec<f64> {
+    /// The weights of `n` observations and the prior, normalized. Without observations the prior is all there is,
+    /// whatever its weight.
+    fn normalized(self, n: usize, prior: f64) -> Vec<f64> {
         const FULL: usize = 25;
-        let mut weights = vec![1.0; n];
-        if self == Weights::Recent && n > FULL {
-            // A straight line from 1/n to 1.
-            let (start, ramp) = (1.0 / n as f64, n - FULL);
-            let slope = (1.0 - start) / (ramp.max(2) - 1) as f64;
-            for (k, weight) in weights[..ramp].iter_mut().enumerate() {
-                *weight = start + k as f64 * slope;
-            }
+        if n == 0 {
+            return vec![1.0];
         }
+        let ramp = if self == Weights::Recent { n.saturating_sub(FULL) } else { 0 };
+        // A straight line from 1/n to 1.
+        let start = 1.0 / n as f64;
+        let slope = if ramp > 1 { (1.0 - start) / (ramp - 1) as f64 } else { 0.0 };
+        let end = start + slope * ramp.saturating_sub(1) as f64;
+        let total = 0.5 * (start + end) * ramp as f64 + (n - ramp) as f64 + prior;
+        let (start, slope) = (start / total, slope / total);
+        let mut weights = Vec::with_capacity(n + 1);
+        // By way of 32 bits, for which conversion is a vector instruction.
+        weights.extend((0..ramp).map(|k| start + f64::from(k as i32) * slope));
+        weights.resize(n, 1.0 / total);
+        weights.push(prior / total);
         weights
     }
 }
@@ -79,13 +87,7 @@ impl Mixture {
             Axis::Categorical { .. } | Axis::Pinned(_) => Widths::none(),
         });
         let widths = widths.collect();
-        let mut weights = weights.of(n);
-        // Without observations the prior is all there is, whatever its weight.
-        weights.push(if n == 0 { 1.0 } else { options.prior_weight });
-        let total: f64 = weights.iter().sum();
-        for weight in &mut weights {
-            *weight /= total;
-        }
+        let weights = weights.normalized(n, options.prior_weight);
         Mixture { axes: axes.to_vec(), places: columns, widths, weights, prior_weight: options.prior_weight }
     }
 

@@ -43,7 +43,7 @@ impl Others<'_> {
             let mut counts = [true; CHUNK];
             let counts = &mut counts[..len];
             self.mark_states(view, chunk * CHUNK, counts);
-            for slice in &slices {
+            for slice in slices.iter().filter(|slice| any_missing(&slice[..len])) {
                 for (counts, value) in counts.iter_mut().zip(*slice) {
                     *counts &= !value.is_nan();
                 }
@@ -80,6 +80,11 @@ impl Others<'_> {
             view.running().for_each(|trial| clear(trial.number().0));
         }
     }
+}
+
+/// Whether a trial lacks the parameter; without stopping at the first, which makes it a vector instruction.
+fn any_missing(values: &[f64]) -> bool {
+    values.iter().fold(false, |any, value| any | value.is_nan())
 }
 
 /// The stretches of marked elements.
