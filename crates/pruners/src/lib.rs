@@ -1,11 +1,19 @@
 //! Whether to go on with a trial. A pruner is a pure function of a view and a trial's number. Nothing here reaches
 //! a log.
 
+mod hyperband;
 mod none;
+mod options;
+mod peers;
+mod percentile;
 mod registry;
+mod successive_halving;
 
+pub use hyperband::{Brackets, Hyperband};
 pub use none::Never;
+pub use percentile::{Median, Percentile};
 pub use registry::{Entry, Options, REGISTRY, SpecError, default_pruner, from_spec};
+pub use successive_halving::SuccessiveHalving;
 
 use trialog_ops::{ComponentSpec, TrialNumber};
 use trialog_replay::StudyView;
@@ -15,7 +23,8 @@ pub trait Pruner: Send + Sync {
     /// Name, version and options: enough for any process to build the same pruner.
     fn spec(&self) -> ComponentSpec;
 
-    /// What to do about a running trial of a single-objective study, by all that was reported so far.
+    /// What to do about a running trial of a single-objective study, by all that was reported so far. A trial of
+    /// several objectives goes on, and so does one that does not exist.
     fn decide(&self, view: &StudyView, number: TrialNumber) -> Decision;
 }
 
@@ -36,5 +45,13 @@ impl Decision {
     #[must_use]
     pub fn is_prune(&self) -> bool {
         matches!(self, Decision::Prune { .. })
+    }
+
+    /// Prunes by this rule if there is a reason to.
+    fn prune_if(rule: &str, reason: Option<String>) -> Decision {
+        match reason {
+            Some(reason) => Decision::Prune { reason: format!("{rule}: {reason}") },
+            None => Decision::Continue,
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use trialog_ops::ComponentSpec;
 
-use crate::{Never, Pruner};
+use crate::{Hyperband, Median, Never, Percentile, Pruner, SuccessiveHalving};
 
 /// Options as they stand in the log.
 pub type Options = serde_json::Map<String, serde_json::Value>;
@@ -23,13 +23,43 @@ pub struct Entry {
 }
 
 /// All pruners.
-pub const REGISTRY: &[Entry] =
-    &[Entry { name: "none", version: 1, about: "every trial goes on to its end", build: |_| Ok(Arc::new(Never)) }];
+pub const REGISTRY: &[Entry] = &[
+    Entry {
+        name: "median",
+        version: 1,
+        about: "stops trials that are worse than the median of complete trials at the same step",
+        build: |options| Ok(Arc::new(Median::from_options(options)?)),
+    },
+    Entry {
+        name: "percentile",
+        version: 1,
+        about: "stops trials that are not in the best percent of complete trials at the same step",
+        build: |options| Ok(Arc::new(Percentile::from_options(options)?)),
+    },
+    Entry {
+        name: "successive_halving",
+        version: 1,
+        about: "lets the best part of the trials go on from each rung of a ladder of steps",
+        build: |options| Ok(Arc::new(SuccessiveHalving::from_options(options)?)),
+    },
+    Entry {
+        name: "hyperband",
+        version: 1,
+        about: "successive halving in several brackets that begin to stop trials earlier or later",
+        build: |options| Ok(Arc::new(Hyperband::from_options(options)?)),
+    },
+    Entry {
+        name: "none",
+        version: 1,
+        about: "every trial goes on to its end",
+        build: |options| Ok(Arc::new(Never::from_options(options)?)),
+    },
+];
 
 /// What a study uses that names none.
 #[must_use]
 pub fn default_pruner() -> Arc<dyn Pruner> {
-    Arc::new(Never)
+    Arc::new(Median::new())
 }
 
 /// The pruner that a study names.

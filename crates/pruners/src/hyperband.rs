@@ -1,0 +1,218 @@
+//! Successive halving that hedges its bet on the first rung: trials are dealt out to brackets, and each bracket
+//! begins to prune later than the one before.
+//!
+//! Li, Jamieson, DeSalvo, Rostamizadeh and Talwalkar, "Hyperband: a novel bandit-based approach to hyperparameter
+//! optimization", JMLR 18 (2018), algorithm 1, over the successive halving of this crate, in the form and with the
+//! defaults of Optuna 5. Beside the points that [`successive_halving`](crate::SuccessiveHalving) differs in,
+//! brackets are counted in whole numbers: Optuna divides two logarithms, which makes one bracket too few where, as
+//! with 243 and 3, the quotient falls short of the power.
+
+use std::sync::{Mutex, PoisonError};
+
+use trialog_ops::{ComponentSpec, Json, TrialNumber};
+use trialog_replay::StudyView;
+
+use crate::options::{Reader, steps_or_auto};
+use crate::peers::{Peers, Question};
+use crate::registry::Options;
+use crate::successive_halving::{Ladder, Rule};
+use crate::{Decision, Pruner};
+
+/// Hyperband. Bracket `i` is a [`SuccessiveHalving`](crate::SuccessiveHalving) whose first rung is at step
+/// `min_resource * reduction_factor^i` and in which only the bracket's own trials compete.
+///
+/// Ask after each report: a trial is judged by the report that reaches a rung, and by no later one.
+#[derive(Debug)]
+pub struct Hyperband {
+    min_resource: u64,
+    max_resource: Option<u64>,
+    reduction_factor: u64,
+    bootstrap_count: usize,
+    /// What the trials of the last study asked about reached. Losing it costs time only.
+    peers: Mutex<Option<Peers>>,
+}
+
+impl Default for Hyperband {
+    fn default() -> Hyperband {
+        Hyperband::new()
+    }
+}
+
+impl Hyperband {
+    /// Hyperband with its defaults.
+    #[must_use]
+    pub fn new() -> Hyperband {
+        Hyperband {
+            min_resource: 1,
+            max_resource: None,
+            reduction_factor: 3,
+            bootstrap_count: 0,
+            peers: Mutex::new(None),
+        }
+    }
+
+    /// The step of the first rung of the first bracket. Default 1; 0 counts as 1.
+    #[must_use]
+    pub fn min_resource(mut self, steps: u64) -> Hyperband {
+        self.min_resource = steps.max(1);
+        self
+    }
+
+    /// How many steps a trial has if nothing stops it; below `min_resource` there are no brackets, and nothing is
+    /// pruned. 0 counts as 1. Default [`Hyperband::max_resource_auto`].
+    #[must_use]
+    pub fn max_resource(mut self, steps: u64) -> Hyperband {
+        self.max_resource = Some(steps.max(1));
+        self
+    }
+
+    /// One more than the largest step that a complete trial reported, by the view at hand: all processes agree
+    /// about a view, and where a later trial goes further than all before, the brackets are dealt anew. Nothing is
+    /// pruned before there is one. Where trials differ in length, say how long the longest is instead.
+    #[must_use]
+    pub fn max_resource_auto(mut self) -> Hyperband {
+        self.max_resource = None;
+        self
+    }
+
+    /// One in so many trials goes on from each rung, and rungs are so many times as far apart as the ones before.
+    /// Default 3; less than 2 counts as 2.
+    #[must_use]
+    pub fn reduction_factor(mut self, factor: u64) -> Hyperband {
+        self.reduction_factor = factor.max(2);
+        self
+    }
+
+    /// No trial goes on from a rung that was reached by this many or fewer of its bracket, itself among them.
+    /// Default 0. Unlike in Optuna it may stand beside an automatic resource, since trials that came before it was
+    /// known count.
+    #[must_use]
+    pub fn bootstrap_count(mut self, trials: usize) -> Hyperband {
+        self.bootstrap_count = trials;
+        self
+    }
+
+    /// Reads the options of a log; what is not named has its default.
+    ///
+    /// # Errors
+    /// An option that does not exist or has no meaning, in words.
+    pub fn from_options(options: &Options) -> Result<Hyperband, String> {
+        let mut reader = Reader::new(options);
+        let default = Hyperband::new();
+        let pruner = Hyperband {
+            min_resource: reader.count("min_resource", 1)?.unwrap_or(default.min_resource),
+            max_resource: reader.steps_or_auto("max_resource")?.unwrap_or(default.max_resource),
+            reduction_factor: reader.count("reduction_factor", 2)?.unwrap_or(default.reduction_factor),
+            bootstrap_count: reader.count("bootstrap_count", 0)?.unwrap_or(default.bootstrap_count),
+            peers: default.peers,
+        };
+        reader.finish()?;
+        Ok(pruner)
+    }
+
+    /// The brackets of a study as the view shows it; `None` while an automatic resource is unknown, or where there
+    /// are none.
+    #[must_use]
+    pub fn brackets(&self, view: &StudyView) -> Option<Brackets> {
+        let max_resource = self.max_resource.or_else(|| Some(view.last_complete_step()?.saturating_add(1)))?;
+        Brackets::new(self.min_resource, max_resource, self.reduction_factor)
+    }
+
+    /// The bracket of a trial, whether or not it exists yet; `None` where there are no brackets.
+    #[must_use]
+    pub fn bracket(&self, view: &StudyView, number: TrialNumber) -> Option<usize> {
+        Some(self.brackets(view)?.of(view.name(), number))
+    }
+
+    /// Forgets what was kept to save time. Decisions stay the same.
+    pub fn drop_caches(&self) {
+        *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn reason(&self, view: &StudyView, number: TrialNumber) -> Option<String> {
+        let &[direction] = view.directions() else { return None };
+        let reports = view.trial(number)?.reports();
+        let brackets = self.brackets(view)?;
+        let bracket = brackets.of(view.name(), number);
+        let rule = Rule { ladder: brackets.ladder(bracket), bootstrap_count: self.bootstrap_count };
+        let reason = rule.reason(reports, |rung, value| {
+            let question = Question { bracket, rung, value, direction };
+            // What a panic left behind is not to be trusted; it is made again.
+            let mut peers = self.peers.lock().unwrap_or_else(|poisoned| {
+                let mut peers = poisoned.into_inner();
+                *peers = None;
+                peers
+            });
+            Peers::standing(&mut peers, view, &brackets, question)
+        })?;
+        Some(format!("in bracket {bracket} of {}, {reason}", brackets.budgets().len()))
+    }
+}
+
+impl Pruner for Hyperband {
+    fn spec(&self) -> ComponentSpec {
+        let options = serde_json::json!({
+            "min_resource": self.min_resource,
+            "max_resource": steps_or_auto(self.max_resource),
+            "reduction_factor": self.reduction_factor,
+            "bootstrap_count": self.bootstrap_count,
+        });
+        ComponentSpec { name: "hyperband".to_owned(), version: 1, options: Json::from(options) }
+    }
+
+    fn decide(&self, view: &StudyView, number: TrialNumber) -> Decision {
+        Decision::prune_if("hyperband", self.reason(view, number))
+    }
+}
+
+/// How trials are dealt out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brackets {
+    min_resource: u64,
+    reduction_factor: u64,
+    budgets: Vec<u128>,
+}
+
+impl Brackets {
+    /// As many brackets as there are rungs from `min_resource` to `max_resource`; `None` if there are none.
+    fn new(min_resource: u64, max_resource: u64, reduction_factor: u64) -> Option<Brackets> {
+        let ladder = Ladder { min_resource, reduction_factor, left_out: 0 };
+        let count = ladder.steps().take_while(|&step| step <= max_resource).count();
+        let budget = |bracket: usize| {
+            // Algorithm 1, line 4, with s counted down from the first bracket. The power is at most `max_resource`.
+            let s = count - 1 - bracket;
+            let trials = count as u128 * (0..s).fold(1, |power, _| power * u128::from(reduction_factor));
+            trials.div_ceil(s as u128 + 1)
+        };
+        let budgets: Vec<u128> = (0..count).map(budget).collect();
+        (count > 0).then_some(Brackets { min_resource, reduction_factor, budgets })
+    }
+
+    /// How many of a round of trials each bracket has, on average.
+    #[must_use]
+    pub fn budgets(&self) -> &[u128] {
+        &self.budgets
+    }
+
+    /// The bracket of a trial of the study of this name: the same in every process, and the same as Optuna's.
+    #[must_use]
+    pub fn of(&self, study: &str, number: TrialNumber) -> usize {
+        let total: u128 = self.budgets.iter().sum();
+        let mut place = u128::from(crc32fast::hash(format!("{study}_{number}").as_bytes())) % total;
+        for (bracket, &budget) in self.budgets.iter().enumerate() {
+            match place.checked_sub(budget) {
+                Some(rest) => place = rest,
+                None => return bracket,
+            }
+        }
+        self.budgets.len() - 1
+    }
+
+    pub(crate) fn ladder(&self, bracket: usize) -> Ladder {
+        Ladder {
+            min_resource: self.min_resource,
+            reduction_factor: self.reduction_factor,
+            left_out: bracket as u32,
+        }
+    }
+}

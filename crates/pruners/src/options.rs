@@ -1,0 +1,74 @@
+//! Options of a log on their way into a pruner. Whatever is not taken by name is an error in the end.
+
+use serde_json::Value;
+
+use crate::registry::Options;
+
+/// A number of steps, or what the completed trials show.
+pub(crate) const AUTO: &str = "auto";
+
+pub(crate) struct Reader<'a> {
+    options: &'a Options,
+    taken: Vec<&'static str>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(options: &'a Options) -> Reader<'a> {
+        Reader { options, taken: Vec::new() }
+    }
+
+    /// The value of an option unless it is absent or null, or what should have stood there.
+    fn take<T>(
+        &mut self,
+        name: &'static str,
+        meaning: impl FnOnce(&Value) -> Option<T>,
+        expected: impl FnOnce() -> String,
+    ) -> Result<Option<T>, String> {
+        self.taken.push(name);
+        let Some(value) = self.options.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
+        match meaning(value) {
+            Some(meaning) => Ok(Some(meaning)),
+            None => Err(format!("option {name} must be {}, not {value}", expected())),
+        }
+    }
+
+    /// A whole number.
+    pub(crate) fn count<T: TryFrom<u64>>(&mut self, name: &'static str, least: u64) -> Result<Option<T>, String> {
+        self.take(name, |value| whole(value, least)?.try_into().ok(), || format!("a whole number from {least}"))
+    }
+
+    /// A number of steps, at least 1, or `"auto"`, which is the inner `None`.
+    pub(crate) fn steps_or_auto(&mut self, name: &'static str) -> Result<Option<Option<u64>>, String> {
+        let meaning = |value: &Value| match value.as_str() {
+            Some(word) => (word == AUTO).then_some(None),
+            None => whole(value, 1).map(Some),
+        };
+        self.take(name, meaning, || format!("a whole number from 1, or {AUTO:?}"))
+    }
+
+    /// A percentage.
+    pub(crate) fn percentage(&mut self, name: &'static str) -> Result<Option<f64>, String> {
+        let meaning = |value: &Value| value.as_f64().filter(|share| (0.0..=100.0).contains(share));
+        self.take(name, meaning, || "a number from 0 to 100".to_owned())
+    }
+
+    /// An error if there are options that nobody asked for.
+    pub(crate) fn finish(self) -> Result<(), String> {
+        let Some(unknown) = self.options.keys().find(|name| !self.taken.contains(&name.as_str())) else {
+            return Ok(());
+        };
+        match self.taken.as_slice() {
+            [] => Err(format!("there is no option {unknown}; there are none")),
+            taken => Err(format!("there is no option {unknown}; there are {}", taken.join(", "))),
+        }
+    }
+}
+
+fn whole(value: &Value, least: u64) -> Option<u64> {
+    value.as_u64().filter(|&number| number >= least)
+}
+
+/// How a number of steps stands in a log.
+pub(crate) fn steps_or_auto(steps: Option<u64>) -> Value {
+    steps.map_or_else(|| Value::from(AUTO), Value::from)
+}
