@@ -112,6 +112,26 @@ fn what_follows_the_last_frame_and_is_none_is_cut() {
     }
 }
 
+/// What a reader once took for a torn tail has become damage of the same length: a writer must not rely on the
+/// earlier look when it cuts.
+#[test]
+fn a_tail_is_searched_again_before_it_is_cut() {
+    let (os, bytes, records, _) = sample(RECORDS);
+    let mut later = Vec::new();
+    frame::push_unsealed(&mut later, KIND_RECORD, b"a record behind a hole");
+    frame::seal(&mut later, Link { seq: RECORDS + 1, crc: 0 }, 0);
+    let hole = [0; 40];
+    let garbage = vec![0; hole.len() + later.len()];
+    os.put(PATH, &[&bytes, garbage.as_slice()].concat());
+    let journal = open(&os).unwrap();
+    assert_eq!(read_all(&journal).0, records);
+    let damaged = [&bytes, hole.as_slice(), &later].concat();
+    os.put(PATH, &damaged);
+    let error = append(&journal, b"next").unwrap_err();
+    assert!(matches!(error, Error::Corrupt { seq: RECORDS, .. }), "{error:?}");
+    assert!(os.file(PATH).unwrap() == damaged);
+}
+
 #[test]
 fn a_doubled_stretch_is_named() {
     let (_, bytes, records, ends) = sample(RECORDS);

@@ -106,7 +106,8 @@ fn a_forked_child_does_not_take_another_file_for_its_log() {
     let journal = FileJournal::open_on(Arc::<FakeOs>::clone(&os), PATH, &Options::default()).unwrap();
     append(&journal, b"parent").unwrap();
     os.remove(PATH);
-    append(&open(&os).unwrap(), b"another log").unwrap();
+    // Of the same length, so that nothing but its identity tells it from the child's own.
+    append(&open(&os).unwrap(), b"rental").unwrap();
     let before = os.file(PATH).unwrap();
     os.fork(2);
     let error = append(&journal, b"child").unwrap_err();
