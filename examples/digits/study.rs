@@ -2,6 +2,8 @@
 
 use std::ops::ControlFlow;
 
+use trialog::pruners::Hyperband;
+use trialog::samplers::Tpe;
 use trialog::{BoxError, Pruned, Result, Study, Trial, TrialState};
 
 use crate::data::Digits;
@@ -14,7 +16,13 @@ const EPOCHS: u64 = 30;
 /// Opens the file and the study in it; makes what is not there. Every process of this example calls this, and all of
 /// them have the same study.
 pub(crate) fn open(path: &str) -> Result<Study> {
-    trialog::open(path)?.study("digits").maximize().load_or_create()
+    trialog::open(path)?
+        .study("digits")
+        .maximize()
+        // TPE takes running trials for bad ones, so that four workers do not all try the same.
+        .sampler(Tpe::default())
+        .pruner(Hyperband::new().max_resource(EPOCHS))
+        .load_or_create()
 }
 
 /// Runs so many trials.
