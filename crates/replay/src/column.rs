@@ -49,6 +49,12 @@ impl<T: Clone> Column<T> {
         *self.get_mut(index) = value;
     }
 
+    /// Puts the values of a chunk that has none yet; those that are missing at its end are the default.
+    pub(crate) fn set_chunk(&mut self, chunk: usize, values: Vec<T>) {
+        let group = entry(&mut self.groups, chunk / GROUP, &None).get_or_insert_default();
+        *entry(Arc::make_mut(group), chunk % GROUP, &None) = Some(Arc::new(values));
+    }
+
     pub(crate) fn get_mut(&mut self, index: usize) -> &mut T {
         let (chunk, offset) = (index / CHUNK, index % CHUNK);
         let group = entry(&mut self.groups, chunk / GROUP, &None).get_or_insert_default();

@@ -79,6 +79,14 @@ impl RankList {
         self.blocks.iter().flat_map(|block| block.iter().copied())
     }
 
+    /// The list of values that come in any order, none of them NaN. The blocks are half full, so that later
+    /// values find room.
+    pub(crate) fn from_values(mut values: Vec<f64>) -> RankList {
+        values.sort_unstable_by(f64::total_cmp);
+        let blocks = values.chunks(BLOCK / 2).map(|block| Arc::new(block.to_vec())).collect();
+        RankList { blocks, len: values.len() }
+    }
+
     /// Adds a value; NaN is left out.
     pub fn insert(&mut self, value: f64) {
         if value.is_nan() {
@@ -130,6 +138,7 @@ mod tests {
             values in prop::collection::vec(-50i8..50, 0..2000),
             removed in prop::collection::vec(-50i8..50, 0..100),
             probe in -60i8..60,
+            at_once in any::<bool>(),
         ) {
             let mut list = RankList::default();
             let mut plain: Vec<f64> = Vec::new();
@@ -138,6 +147,9 @@ mod tests {
                 plain.push(v);
             }
             plain.sort_by(f64::total_cmp);
+            if at_once {
+                list = RankList::from_values(values.iter().map(|&v| f64::from(v)).collect());
+            }
             for v in removed.iter().map(|&v| f64::from(v)) {
                 list.remove(v);
                 if let Some(index) = plain.iter().position(|&p| p == v) {

@@ -10,6 +10,11 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
+    /// Entries that come by rising step.
+    pub(crate) fn from_sorted(entries: Vec<(u64, f64)>) -> Reports {
+        Reports { entries, first: 0 }
+    }
+
     pub(crate) fn as_slice(&self) -> &[(u64, f64)] {
         &self.entries[self.first..]
     }

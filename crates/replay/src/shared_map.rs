@@ -18,6 +18,16 @@ impl<K: Ord + Copy, V: Clone> SharedMap<K, V> {
         SharedMap { blocks: Vec::new() }
     }
 
+    /// The map of entries that come by rising key.
+    pub(crate) fn from_sorted(entries: impl IntoIterator<Item = (K, V)>) -> SharedMap<K, V> {
+        let mut entries = entries.into_iter();
+        let blocks = std::iter::from_fn(|| {
+            let block: Vec<(K, V)> = entries.by_ref().take(BLOCK).collect();
+            (!block.is_empty()).then(|| Arc::new(block))
+        });
+        SharedMap { blocks: blocks.collect() }
+    }
+
     /// The block and the place in it where the key is or would be; past the last block only if there is none.
     fn find(&self, key: K) -> (usize, Result<usize, usize>) {
         let ends_before = |block: &Arc<Vec<(K, V)>>| block.last().is_some_and(|(last, _)| *last < key);
@@ -115,6 +125,7 @@ mod tests {
                 }
                 if index == 1000 {
                     clone = Some((map.clone(), tree.clone()));
+                    map = SharedMap::from_sorted(tree.clone());
                 }
             }
             let entries = |map: &SharedMap<u32, usize>| map.iter().copied().collect::<Vec<_>>();

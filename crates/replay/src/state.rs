@@ -14,19 +14,19 @@ use crate::verdict::{Reason, Verdict};
 use crate::view::{Lineage, StudyView};
 
 /// A step must leave room for the one after it.
-const STEP_MAX: u64 = u64::MAX - 1;
+pub(crate) const STEP_MAX: u64 = u64::MAX - 1;
 
 /// Everything that a log says. Equal logs give equal states, which [`State::digest`] proves.
 #[derive(Clone, Debug)]
 pub struct State {
     pub(crate) records: u64,
     pub(crate) sessions: Vec<Session>,
-    session_keys: BTreeMap<SessionId, SessionKey>,
+    pub(crate) session_keys: BTreeMap<SessionId, SessionKey>,
     pub(crate) params: Arc<ParamTable>,
-    param_keys: BTreeMap<Arc<ParamDef>, ParamKey>,
+    pub(crate) param_keys: BTreeMap<Arc<ParamDef>, ParamKey>,
     /// Deleted studies leave their place empty.
     pub(crate) studies: Vec<Option<Arc<Study>>>,
-    names: BTreeMap<Arc<str>, StudyId>,
+    pub(crate) names: BTreeMap<Arc<str>, StudyId>,
     /// Study and number of each trial of the log.
     pub(crate) trials: Vec<(StudyId, TrialNumber)>,
     root: Root,
@@ -52,7 +52,7 @@ pub(crate) struct Session {
 #[derive(Clone, Debug)]
 pub struct ParamTable {
     defs: Column<Option<Arc<ParamDef>>>,
-    len: usize,
+    pub(crate) len: usize,
 }
 
 impl ParamTable {
@@ -67,7 +67,7 @@ impl ParamTable {
         (0..self.len).filter_map(|key| self.defs.get(key).as_ref())
     }
 
-    fn push(&mut self, def: Arc<ParamDef>) {
+    pub(crate) fn push(&mut self, def: Arc<ParamDef>) {
         self.defs.set(self.len, Some(def));
         self.len += 1;
     }

@@ -19,10 +19,10 @@ use crate::verdict::Reason;
 pub const BEST_KEPT: usize = 64;
 
 /// No time.
-const NEVER: i64 = i64::MIN;
+pub(crate) const NEVER: i64 = i64::MIN;
 
 /// A parameter's key where the column's usual one applies.
-const USUAL: u32 = u32::MAX;
+pub(crate) const USUAL: u32 = u32::MAX;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Study {
@@ -41,17 +41,17 @@ pub(crate) struct Study {
 #[derive(Clone, Debug)]
 pub(crate) struct Trials {
     pub(crate) len: usize,
-    ids: Column<u64>,
-    states: Column<TrialState>,
-    starts: Column<i64>,
-    ends: Column<i64>,
+    pub(crate) ids: Column<u64>,
+    pub(crate) states: Column<TrialState>,
+    pub(crate) starts: Column<i64>,
+    pub(crate) ends: Column<i64>,
     /// One column per objective; NaN where a trial has no value.
     pub(crate) values: Vec<Column<f64>>,
     pub(crate) params: Vec<ParamData>,
-    slots: Arc<BTreeMap<Arc<str>, usize>>,
+    pub(crate) slots: Arc<BTreeMap<Arc<str>, usize>>,
     /// The column of each parameter key of the log, plus one; 0 where the study has not met it.
-    slot_of_key: Column<u32>,
-    reports: Column<Option<Arc<Reports>>>,
+    pub(crate) slot_of_key: Column<u32>,
+    pub(crate) reports: Column<Option<Arc<Reports>>>,
     extras: Column<Option<Arc<Extras>>>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct ParamData {
     pub(crate) first_key: ParamKey,
     /// NaN where a trial does not have it.
     pub(crate) values: Column<f64>,
-    keys: Column<u32>,
+    pub(crate) keys: Column<u32>,
 }
 
 /// What few trials have.
@@ -100,7 +100,7 @@ pub(crate) struct Index {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Front {
     pub(crate) numbers: Vec<u32>,
-    losses: Vec<f64>,
+    pub(crate) losses: Vec<f64>,
 }
 
 /// The parameters that all finished trials share with equal distributions: column and key, by name.
@@ -215,7 +215,7 @@ impl Study {
     }
 
     /// Enters a complete, feasible trial among the best.
-    fn rank(&mut self, number: usize) {
+    pub(crate) fn rank(&mut self, number: usize) {
         let as_u32 = number as u32;
         if let [direction] = *self.directions {
             let entry = (direction.loss(*self.trials.values[0].get(number)), as_u32);
@@ -227,11 +227,16 @@ impl Study {
             }
             return;
         }
-        let columns = self.trials.values.iter().zip(&*self.directions);
-        let losses: Vec<f64> = columns.map(|(column, way)| way.loss(*column.get(number))).collect();
+        let losses = self.losses(number);
         if !self.index.front.dominates(&losses) {
             Arc::make_mut(&mut self.index.front).insert(as_u32, &losses);
         }
+    }
+
+    /// The values of a complete trial, smaller being better.
+    pub(crate) fn losses(&self, number: usize) -> Vec<f64> {
+        let columns = self.trials.values.iter().zip(&*self.directions);
+        columns.map(|(column, way)| way.loss(*column.get(number))).collect()
     }
 
     /// True if the study may use the definition under its name.

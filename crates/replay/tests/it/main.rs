@@ -9,4 +9,5 @@ mod hostile;
 mod lineage;
 mod naive;
 mod random;
+mod snapshot;
 mod table;

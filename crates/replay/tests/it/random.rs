@@ -148,7 +148,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 /// A log's ops: two studies, one of them with two objectives, and whatever happens then.
-fn ops() -> impl Strategy<Value = Vec<Op>> {
+pub(crate) fn ops() -> impl Strategy<Value = Vec<Op>> {
     let study = |name: &str, directions: &[Direction]| Op::CreateStudy {
         name: name.into(),
         directions: directions.into(),
@@ -165,23 +165,23 @@ fn session() -> impl Strategy<Value = SessionRef> {
     ]
 }
 
-fn records() -> impl Strategy<Value = Vec<Record>> {
+pub(crate) fn records() -> impl Strategy<Value = Vec<Record>> {
     let counter = prop_oneof![8 => 0..40u64, 1 => Just(u64::MAX)];
     let record = (session(), counter, prop::collection::vec(op(), 0..5))
         .prop_map(|(session, counter, ops)| Record { session, counter, ops });
     prop::collection::vec(record, 0..40)
 }
 
-fn probes() -> impl Strategy<Value = Vec<Probe>> {
+pub(crate) fn probes() -> impl Strategy<Value = Vec<Probe>> {
     prop::collection::vec((step(), value(), direction()), 1..12)
 }
 
 /// A record of its own for an op.
-fn single(op: &Op, counter: u64) -> Record {
+pub(crate) fn single(op: &Op, counter: u64) -> Record {
     Record { session: SessionRef::Id(SessionId([7; 16])), counter, ops: vec![op.clone()] }
 }
 
-fn fold(ops: &[Op]) -> State {
+pub(crate) fn fold(ops: &[Op]) -> State {
     let mut state = State::new();
     for (op, counter) in ops.iter().zip(0..) {
         state.apply(&single(op, counter), &mut Vec::new());
@@ -205,7 +205,7 @@ fn content(state: &State) -> Content {
     }
 }
 
-fn dump(view: &StudyView) -> (String, Digest, u64) {
+pub(crate) fn dump(view: &StudyView) -> (String, Digest, u64) {
     let lines: Vec<String> = view.trials().map(trial_words).collect();
     (format!("{}\n{}", study_words(view), lines.join("\n")), view.digest(), view.position())
 }

@@ -1,0 +1,662 @@
+//! From bytes to a state. Nothing that the bytes claim is believed before it is checked: not a length before so many
+//! bytes are there, and no content before it could have come from a log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use trialog_ops::{
+    CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FloatDistribution, IntDistribution,
+    Json, ParamDef, ParamKey, SessionId, SessionKey, StudyConfig, StudyId, TrialNumber, TrialState,
+};
+
+use super::index::{self, Mask};
+use super::{
+    BLOCK, BLOCK_ALL, BLOCK_NONE, BLOCK_SOME, Cell, HEADER_LEN, MAGIC, SECTION_HEADER_LEN, Section, SnapshotError,
+    VERSION, block_mask, width_of,
+};
+use crate::column::Column;
+use crate::reports::Reports;
+use crate::state::{ParamTable, STEP_MAX, Session, State};
+use crate::study::{Extras, Front, JointSpace, ParamData, Study, Trials, USUAL, is_value};
+
+type Read<T> = Result<T, SnapshotError>;
+
+pub(super) fn state(bytes: &[u8]) -> Read<State> {
+    let (mut sections, records) = Sections::open(bytes)?;
+    let mut state = State::new();
+    state.records = records;
+    sections.read(Section::Sessions, |payload| sessions(payload, &mut state))?;
+    sections.read(Section::Params, |payload| params(payload, &mut state))?;
+    let places = sections.read(Section::Index, |payload| trial_index(payload, &mut state))?;
+    for (id, place) in (0..).zip(places) {
+        let Place::Living(ids) = place else {
+            state.studies.push(None);
+            continue;
+        };
+        let study = study(&mut sections, &state.params, &ids)?;
+        if state.names.insert(Arc::clone(&study.name), StudyId(id)).is_some() {
+            return Err(sections.damaged("two living studies have one name"));
+        }
+        state.studies.push(Some(Arc::new(study)));
+    }
+    sections.read(Section::End, |_| Ok(()))?;
+    if sections.at < bytes.len() {
+        return Err(sections.damaged("bytes follow the end"));
+    }
+    Ok(state)
+}
+
+/// What has not been read yet, section by section.
+struct Sections<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// Of the section before, or of the header.
+    crc: u32,
+}
+
+impl<'a> Sections<'a> {
+    fn open(bytes: &'a [u8]) -> Read<(Sections<'a>, u64)> {
+        let mut header = Payload { bytes: bytes.get(..HEADER_LEN).unwrap_or(bytes), start: 0, at: 0 };
+        if header.array::<8>() != Ok(MAGIC) {
+            return Err(SnapshotError::NotASnapshot);
+        }
+        // The rest of the header is only known to be where we look for it if the version is ours.
+        let version = header.u32()?;
+        if version > VERSION {
+            return Err(SnapshotError::NewerVersion { version });
+        }
+        let (flags, records, reserved) = (header.u32()?, header.u64()?, header.u32()?);
+        let checked = crc32fast::hash(&header.bytes[..header.at]);
+        let crc = header.u32()?;
+        if crc != checked {
+            return Err(header.damaged("the header's checksum is wrong"));
+        }
+        if (version, flags, reserved) != (VERSION, 0, 0) {
+            return Err(header.damaged("the header says what it cannot say"));
+        }
+        Ok((Sections { bytes, at: HEADER_LEN, crc }, records))
+    }
+
+    fn damaged(&self, detail: &'static str) -> SnapshotError {
+        SnapshotError::Damaged { offset: self.at as u64, detail }
+    }
+
+    /// Reads the next section, which must be of this kind and hold just what `read` takes from it.
+    fn read<T>(&mut self, kind: Section, read: impl FnOnce(&mut Payload<'a>) -> Read<T>) -> Read<T> {
+        let rest = &self.bytes[self.at..];
+        let mut header = Payload { bytes: rest, start: self.at, at: 0 };
+        let (crc, found, len) = (header.u32()?, header.u32()?, header.length()?);
+        let bytes = header.take(len)?;
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.crc.to_le_bytes());
+        hasher.update(&rest[4..header.at]);
+        if crc != hasher.finalize() {
+            return Err(self.damaged("a section's checksum is wrong"));
+        }
+        if found != kind as u32 {
+            return Err(self.damaged("another section should be here"));
+        }
+        let mut payload = Payload { bytes, start: self.at + SECTION_HEADER_LEN, at: 0 };
+        let value = read(&mut payload)?;
+        if payload.at < bytes.len() {
+            return Err(payload.damaged("a section is longer than what it holds"));
+        }
+        (self.crc, self.at) = (crc, payload.start + bytes.len());
+        Ok(value)
+    }
+}
+
+/// Bytes that are read from front to back.
+struct Payload<'a> {
+    bytes: &'a [u8],
+    /// Where in the snapshot they begin.
+    start: usize,
+    at: usize,
+}
+
+impl<'a> Payload<'a> {
+    fn damaged(&self, detail: &'static str) -> SnapshotError {
+        SnapshotError::Damaged { offset: (self.start + self.at) as u64, detail }
+    }
+
+    fn check(&self, fact: bool, detail: &'static str) -> Read<()> {
+        if fact { Ok(()) } else { Err(self.damaged(detail)) }
+    }
+
+    fn take(&mut self, len: usize) -> Read<&'a [u8]> {
+        let end = self.at.checked_add(len).filter(|&end| end <= self.bytes.len());
+        let end = end.ok_or_else(|| self.damaged("less is there than was announced"))?;
+        let taken = &self.bytes[self.at..end];
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
+        let first = self.bytes[self.at..].first_chunk::<N>().copied();
+        let array = first.ok_or_else(|| self.damaged("less is there than was announced"))?;
+        self.at += N;
+        Ok(array)
+    }
+
+    fn u8(&mut self) -> Read<u8> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn u32(&mut self) -> Read<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Read<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// How many of something follow. No more than that is known: memory is taken for what is there.
+    fn length(&mut self) -> Read<usize> {
+        let length = usize::try_from(self.u64()?);
+        length.map_err(|_| self.damaged("more is announced than memory can hold"))
+    }
+
+    fn flag(&mut self) -> Read<bool> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.damaged("neither 0 nor 1")),
+        }
+    }
+
+    fn text_of(&mut self, len: usize) -> Read<&'a str> {
+        let bytes = self.take(len)?;
+        std::str::from_utf8(bytes).map_err(|_| self.damaged("a text is not UTF-8"))
+    }
+
+    fn text(&mut self) -> Read<&'a str> {
+        let len = self.length()?;
+        self.text_of(len)
+    }
+
+    fn json_of(&mut self, len: usize) -> Read<Json> {
+        let text = self.text_of(len)?;
+        Json::parse(text).map_err(|_| self.damaged("an attribute is not JSON"))
+    }
+
+    fn json(&mut self) -> Read<Json> {
+        let len = self.length()?;
+        self.json_of(len)
+    }
+
+    fn cell<T: Cell>(&mut self) -> Read<T> {
+        self.array().map(T::decode)
+    }
+
+    fn cells<T: Cell>(&mut self, count: usize) -> Read<impl ExactSizeIterator<Item = T> + Clone + use<'a, T>> {
+        let bytes = self.take(count.saturating_mul(8))?;
+        Ok(bytes.as_chunks().0.iter().map(|bytes| T::decode(*bytes)))
+    }
+
+    fn ints(&mut self, count: usize) -> Read<Ints<'a>> {
+        self.ints_at_least(0, count)
+    }
+
+    fn ints_at_least(&mut self, least: u8, count: usize) -> Read<Ints<'a>> {
+        let width = self.u8()?;
+        self.check(matches!(width, 0 | 1 | 2 | 4 | 8), "integers of no known width")?;
+        let bytes = self.take(count.saturating_mul(usize::from(width)))?;
+        let ints = Ints { width, bytes, count };
+        let largest = if width == 0 { 0 } else { ints.iter().max().unwrap_or(0) };
+        self.check(width == width_of(largest).max(least), "integers are wider than they need to be")?;
+        Ok(ints)
+    }
+
+    fn column<T: Cell>(&mut self, trials: usize) -> Read<(Column<T>, Mask)> {
+        let kinds = self.take(trials.div_ceil(BLOCK))?;
+        let mut column = Column::new(T::ABSENT);
+        let mut mask = Mask::with_capacity(kinds.len());
+        for (block, kind) in kinds.iter().enumerate() {
+            let all = block_mask(trials, block);
+            let present = match *kind {
+                BLOCK_NONE => 0,
+                BLOCK_ALL => all,
+                BLOCK_SOME => u128::from_le_bytes(self.array()?),
+                _ => return Err(self.damaged("a block of no known kind")),
+            };
+            let some = present != 0 && present != all && present & !all == 0;
+            self.check(some || *kind != BLOCK_SOME, "a block of another kind than it says")?;
+            mask.push(present);
+            if present == 0 {
+                continue;
+            }
+            let cells = self.cells::<T>(present.count_ones() as usize)?;
+            let absent = cells.clone().filter(|value| !value.is_present()).count();
+            self.check(absent == 0, "a value that should be there is not")?;
+            let values = if present == all {
+                cells.collect()
+            } else {
+                let mut values = vec![T::ABSENT; BLOCK - present.leading_zeros() as usize];
+                index::numbers(&[present]).zip(cells).for_each(|(at, value)| values[at] = value);
+                values
+            };
+            column.set_chunk(block, values);
+        }
+        Ok((column, mask))
+    }
+}
+
+/// Integers of one width.
+#[derive(Clone, Copy)]
+struct Ints<'a> {
+    width: u8,
+    bytes: &'a [u8],
+    /// As many as there are; only with a width of 0 are there no bytes for them.
+    count: usize,
+}
+
+impl<'a> Ints<'a> {
+    /// True if all of them are 0.
+    fn is_zero(self) -> bool {
+        self.width == 0
+    }
+
+    fn get(self, at: usize) -> u64 {
+        let width = usize::from(self.width);
+        let bytes = self.bytes.get(at * width..(at + 1) * width).unwrap_or(&[]);
+        let mut wide = [0; 8];
+        wide[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(wide)
+    }
+
+    fn iter(self) -> impl Iterator<Item = u64> + Clone + use<'a> {
+        (0..self.count).map(move |at| match self.width {
+            0 => 0,
+            1 => u64::from(self.bytes[at]),
+            _ => self.get(at),
+        })
+    }
+
+    fn sum(self) -> Option<usize> {
+        if self.is_zero() {
+            return Some(0);
+        }
+        self.iter().try_fold(0_usize, |sum, int| sum.checked_add(usize::try_from(int).ok()?))
+    }
+}
+
+fn sessions(payload: &mut Payload<'_>, state: &mut State) -> Read<()> {
+    let count = payload.length()?;
+    payload.check(u32::try_from(count).is_ok(), "more sessions than can be numbered")?;
+    for _ in 0..count {
+        state.sessions.push(Session { id: SessionId(payload.array()?), counter: payload.u64()? });
+    }
+    let keys = state.sessions.iter().zip(0..).map(|(session, key)| (session.id, SessionKey(key)));
+    state.session_keys = keys.collect();
+    payload.check(state.session_keys.len() == count, "a session is there twice")
+}
+
+fn params(payload: &mut Payload<'_>, state: &mut State) -> Read<()> {
+    let count = payload.length()?;
+    let count = u32::try_from(count).ok().filter(|&count| count < u32::MAX);
+    let count = count.ok_or_else(|| payload.damaged("more parameters than can be numbered"))?;
+    let table = Arc::make_mut(&mut state.params);
+    for key in 0..count {
+        let def = Arc::new(def(payload)?);
+        let before = state.param_keys.insert(Arc::clone(&def), ParamKey(key));
+        payload.check(before.is_none(), "a parameter is there twice")?;
+        table.push(def);
+    }
+    Ok(())
+}
+
+fn def(payload: &mut Payload<'_>) -> Read<ParamDef> {
+    let name = payload.text()?.to_owned();
+    let distribution = match payload.u8()? {
+        0 => {
+            let (low, high): (f64, f64) = (payload.cell()?, payload.cell()?);
+            let (log, has_step) = (payload.flag()?, payload.flag()?);
+            let step = if has_step { Some(payload.cell::<f64>()?) } else { None };
+            let kept = |d: &FloatDistribution| {
+                let bits = [d.low(), d.high(), d.step().unwrap_or(0.0)].map(f64::to_bits);
+                bits == [low, high, step.unwrap_or(0.0)].map(f64::to_bits)
+            };
+            FloatDistribution::new(low, high, log, step).ok().filter(kept).map(Distribution::Float)
+        }
+        1 => {
+            let (low, high): (i64, i64) = (payload.cell()?, payload.cell()?);
+            let (log, step) = (payload.flag()?, payload.cell()?);
+            let kept = |d: &IntDistribution| (d.low(), d.high()) == (low, high);
+            IntDistribution::new(low, high, log, step).ok().filter(kept).map(Distribution::Int)
+        }
+        2 => {
+            let count = payload.length()?;
+            let mut choices = Vec::new();
+            for _ in 0..count {
+                choices.push(choice(payload)?);
+            }
+            CategoricalDistribution::new(choices).ok().map(Distribution::Categorical)
+        }
+        _ => None,
+    };
+    let distribution = distribution.ok_or_else(|| payload.damaged("a distribution that cannot be drawn from"))?;
+    Ok(ParamDef { name, distribution })
+}
+
+fn choice(payload: &mut Payload<'_>) -> Read<Choice> {
+    Ok(match payload.u8()? {
+        0 => Choice::Null,
+        1 => Choice::Bool(payload.flag()?),
+        2 => Choice::Int(payload.cell()?),
+        3 => Choice::Float(payload.cell()?),
+        4 => Choice::Str(Arc::from(payload.text()?)),
+        _ => return Err(payload.damaged("a choice of no known kind")),
+    })
+}
+
+/// A study's place in the log.
+enum Place {
+    Deleted,
+    /// With the ids of its trials.
+    Living(Vec<u64>),
+}
+
+fn trial_index(payload: &mut Payload<'_>, state: &mut State) -> Read<Vec<Place>> {
+    let studies = payload.length()?;
+    payload.check(u32::try_from(studies).is_ok(), "more studies than can be numbered")?;
+    let mut places = Vec::new();
+    for &living in payload.take(studies)? {
+        places.push(match living {
+            0 => Place::Deleted,
+            1 => Place::Living(Vec::new()),
+            _ => return Err(payload.damaged("a study that is neither deleted nor living")),
+        });
+    }
+    let trials = payload.length()?;
+    let study_of = payload.ints_at_least(1, trials)?;
+    let mut counts = vec![0_u32; studies];
+    state.trials.reserve_exact(trials);
+    for (id, study) in (0..).zip(study_of.iter()) {
+        let at = usize::try_from(study).unwrap_or(usize::MAX);
+        let (Some(place), Some(count)) = (places.get_mut(at), counts.get_mut(at)) else {
+            return Err(payload.damaged("a trial of a study that is not there"));
+        };
+        state.trials.push((StudyId(study as u32), TrialNumber(*count)));
+        *count = count.checked_add(1).ok_or_else(|| payload.damaged("more trials than can be numbered"))?;
+        if let Place::Living(ids) = place {
+            ids.push(id);
+        }
+    }
+    Ok(places)
+}
+
+/// The finished trials that indices are about.
+struct States {
+    complete: Mask,
+    pruned_too: Mask,
+}
+
+fn study(sections: &mut Sections<'_>, table: &ParamTable, ids: &[u64]) -> Read<Study> {
+    let (mut study, params) = sections.read(Section::Study, |payload| head(payload, ids.len()))?;
+    let trials = &mut study.trials;
+    trials.len = ids.len();
+    ids.chunks(BLOCK).enumerate().for_each(|(block, ids)| trials.ids.set_chunk(block, ids.to_vec()));
+    let states = sections.read(Section::Trials, |payload| states(payload, trials))?;
+    let mut with_values = None;
+    for values in &mut trials.values {
+        *values = sections.read(Section::Objective, |payload| {
+            let (values, mask) = payload.column(ids.len())?;
+            payload.check(index::is_within(&states.complete, &mask), "a complete trial has no value")?;
+            let same = with_values.replace(mask.clone()).is_none_or(|before| before == mask);
+            payload.check(same, "a trial has some of its values only")?;
+            Ok(values)
+        })?;
+    }
+    let mut joint = [Vec::new(), Vec::new()];
+    for _ in 0..params {
+        let mask = sections.read(Section::Param, |payload| param(payload, trials, table))?;
+        for (joint, over) in joint.iter_mut().zip([&states.complete, &states.pruned_too]) {
+            joint.push(trials.params.last().and_then(|param| index::joint_key(param, &mask, over)));
+        }
+    }
+    let spaces = [&states.complete, &states.pruned_too];
+    let [complete, pruned_too] = std::array::from_fn(|at| {
+        let shared = trials.slots.values().filter_map(|&slot| Some((slot, joint[at][slot]?)));
+        JointSpace { shared: index::numbers(spaces[at]).next().map(|_| shared.collect()) }
+    });
+    study.index.joint_complete = complete;
+    study.index.joint_pruned_too = pruned_too;
+    sections.read(Section::Reports, |payload| reports(payload, trials))?;
+    sections.read(Section::Attributes, |payload| attributes(payload, trials))?;
+    let front = sections.read(Section::Front, |payload| front(payload, &study, &states.complete))?;
+    study.index.front = Arc::new(front);
+    index::restore(&mut study, &states.complete);
+    Ok(study)
+}
+
+/// The study without its trials, and how many parameters they have.
+fn head(payload: &mut Payload<'_>, trials: usize) -> Read<(Study, usize)> {
+    let name = payload.text()?;
+    let objectives = payload.length()?;
+    payload.check(objectives > 0, "a study without objectives")?;
+    let mut directions = Vec::new();
+    for &maximize in payload.take(objectives)? {
+        directions.push(match maximize {
+            0 => Direction::Minimize,
+            1 => Direction::Maximize,
+            _ => return Err(payload.damaged("a direction of no known kind")),
+        });
+    }
+    let mut study = Study::new(name, &directions, None);
+    if payload.flag()? {
+        let names: Read<Vec<String>> = directions.iter().map(|_| payload.text().map(str::to_owned)).collect();
+        study.metric_names = Some(names?.into());
+    }
+    if payload.flag()? {
+        let (sampler, pruner) = (component(payload)?, component(payload)?);
+        study.config = Some(Arc::new(StudyConfig { sampler, pruner, seed: payload.u64()? }));
+    }
+    study.user_attrs = Arc::new(study_attrs(payload)?);
+    study.system_attrs = Arc::new(study_attrs(payload)?);
+    let (found, params) = (payload.length()?, payload.length()?);
+    payload.check(found == trials, "a study has other trials than the index says")?;
+    Ok((study, params))
+}
+
+fn component(payload: &mut Payload<'_>) -> Read<ComponentSpec> {
+    let name = payload.text()?.to_owned();
+    Ok(ComponentSpec { name, version: payload.u32()?, options: payload.json()? })
+}
+
+fn study_attrs(payload: &mut Payload<'_>) -> Read<BTreeMap<Arc<str>, Json>> {
+    let count = payload.length()?;
+    let mut attrs = BTreeMap::new();
+    for _ in 0..count {
+        let (key, value): (Arc<str>, Json) = (Arc::from(payload.text()?), payload.json()?);
+        let rising = attrs.last_key_value().is_none_or(|(last, _)| *last < key);
+        payload.check(rising, "attributes out of order")?;
+        attrs.insert(key, value);
+    }
+    Ok(attrs)
+}
+
+fn states(payload: &mut Payload<'_>, trials: &mut Trials) -> Read<States> {
+    let bytes = payload.take(trials.len)?;
+    let [mut finished, mut complete, mut pruned_too] = [const { Mask::new() }; 3];
+    for (block, bytes) in bytes.chunks(BLOCK).enumerate() {
+        let states: Option<Vec<TrialState>> = bytes.iter().map(|&byte| TrialState::from_number(byte)).collect();
+        let states = states.ok_or_else(|| payload.damaged("a trial in no known state"))?;
+        let bits = |is: fn(TrialState) -> bool| {
+            states.iter().rev().fold(0_u128, |bits, &state| bits << 1 | u128::from(is(state)))
+        };
+        finished.push(bits(TrialState::is_finished));
+        complete.push(bits(|state| state == TrialState::Complete));
+        pruned_too.push(bits(|state| matches!(state, TrialState::Complete | TrialState::Pruned)));
+        trials.states.set_chunk(block, states);
+    }
+    (trials.starts, _) = payload.column(trials.len)?;
+    let ended;
+    (trials.ends, ended) = payload.column(trials.len)?;
+    payload.check(index::is_within(&ended, &finished), "a trial ended and is not finished")?;
+    Ok(States { complete, pruned_too })
+}
+
+/// Reads the next parameter of the trials and says which trials have it.
+fn param(payload: &mut Payload<'_>, trials: &mut Trials, table: &ParamTable) -> Read<Mask> {
+    const MISFIT: &str = "a value that its distribution cannot have";
+    let first_key = ParamKey(payload.u32()?);
+    let known = |payload: &Payload<'_>, key| {
+        table.get(key).ok_or_else(|| payload.damaged("a parameter that was never defined"))
+    };
+    let first = known(payload, first_key)?;
+    let slot = trials.params.len();
+    let name: Arc<str> = Arc::from(first.name.as_str());
+    let before = Arc::make_mut(&mut trials.slots).insert(Arc::clone(&name), slot);
+    payload.check(before.is_none(), "a study has a parameter twice")?;
+    let mark = u32::try_from(slot + 1).map_err(|_| payload.damaged("more parameters than can be numbered"))?;
+    trials.slot_of_key.set(first_key.0 as usize, mark);
+
+    let (values, mask) = payload.column(trials.len)?;
+    let mut param = ParamData { name, first: Arc::clone(first), first_key, values, keys: Column::new(USUAL) };
+    let keys = payload.ints(trials.len)?;
+    // Real and whole numbers are all right as they are.
+    let is_free = keys.is_zero() && !matches!(first.distribution, Distribution::Categorical(_));
+    if is_free {
+        trials.params.push(param);
+        return Ok(mask);
+    }
+    for (number, key) in keys.iter().enumerate() {
+        let value = param.value(number);
+        let Some(key) = key.checked_sub(1) else {
+            payload.check(value.is_none_or(|value| is_value(&first.distribution, value)), MISFIT)?;
+            continue;
+        };
+        let key = ParamKey(u32::try_from(key).unwrap_or(u32::MAX));
+        let def = known(payload, key)?;
+        if *trials.slot_of_key.get(key.0 as usize) != mark {
+            let fits = *def.name == *param.name && def.distribution.is_compatible(&first.distribution);
+            payload.check(fits, "a parameter changed into another one")?;
+            trials.slot_of_key.set(key.0 as usize, mark);
+        }
+        payload.check(key != first_key, "the usual key is written out")?;
+        payload.check(value.is_some_and(|value| is_value(&def.distribution, value)), MISFIT)?;
+        param.keys.set(number, key.0);
+    }
+    trials.params.push(param);
+    Ok(mask)
+}
+
+fn reports(payload: &mut Payload<'_>, trials: &mut Trials) -> Read<()> {
+    let counts = payload.ints(trials.len)?;
+    let total = counts.sum().ok_or_else(|| payload.damaged("more reports than memory can hold"))?;
+    let steps = payload.ints(total)?;
+    let values = payload.cells::<f64>(total)?;
+    if total == 0 {
+        return Ok(());
+    }
+    let mut reports = steps.iter().zip(values);
+    for (number, count) in counts.iter().enumerate().filter(|&(_, count)| count > 0) {
+        let entries: Vec<(u64, f64)> = reports.by_ref().take(count as usize).collect();
+        let rising = entries.is_sorted_by(|(step, _), (next, _)| step < next);
+        payload.check(rising, "reports must come by rising step")?;
+        payload.check(entries.last().is_some_and(|&(step, _)| step <= STEP_MAX), "a step is too large")?;
+        trials.reports.set(number, Some(Arc::new(Reports::from_sorted(entries))));
+    }
+    Ok(())
+}
+
+fn attributes(payload: &mut Payload<'_>, trials: &mut Trials) -> Read<()> {
+    let count = payload.length()?;
+    let lens = payload.ints(count)?;
+    let mut names: Vec<(Arc<str>, bool)> = Vec::new();
+    for len in lens.iter() {
+        let name = payload.text_of(usize::try_from(len).unwrap_or(usize::MAX))?;
+        let rising = names.last().is_none_or(|(last, _)| **last < *name);
+        payload.check(rising, "names out of order")?;
+        names.push((Arc::from(name), false));
+    }
+    attrs(payload, trials, &mut names, |extras| &mut extras.user_attrs)?;
+    attrs(payload, trials, &mut names, |extras| &mut extras.system_attrs)?;
+    let entries = Entries::read(payload, trials.len)?;
+    let mut values = payload.cells::<f64>(entries.names.count)?;
+    payload.check(!values.clone().any(f64::is_nan), "a constraint is NaN")?;
+    entries.give(payload, trials, &mut names, |extras| &mut extras.constraints, |_, _| values.next())?;
+    payload.check(names.iter().all(|&(_, used)| used), "a name that nothing has")
+}
+
+fn attrs(
+    payload: &mut Payload<'_>,
+    trials: &mut Trials,
+    names: &mut [(Arc<str>, bool)],
+    of: fn(&mut Extras) -> &mut BTreeMap<Arc<str>, Json>,
+) -> Read<()> {
+    let entries = Entries::read(payload, trials.len)?;
+    let lens = payload.ints(entries.names.count)?;
+    // An empty text is no JSON, so that as many bytes follow as there are entries.
+    payload.check(!lens.is_zero() || entries.names.count == 0, "an attribute is not JSON")?;
+    let mut texts = Vec::new();
+    for len in lens.iter() {
+        texts.push(payload.json_of(usize::try_from(len).unwrap_or(usize::MAX))?);
+    }
+    let mut texts = texts.into_iter();
+    entries.give(payload, trials, names, of, |_, _| texts.next())
+}
+
+/// Named values of trials.
+struct Entries<'a> {
+    /// How many each trial has.
+    counts: Ints<'a>,
+    /// Their names, as indices.
+    names: Ints<'a>,
+}
+
+impl<'a> Entries<'a> {
+    fn read(payload: &mut Payload<'a>, trials: usize) -> Read<Entries<'a>> {
+        let counts = payload.ints(trials)?;
+        let total = counts.sum().ok_or_else(|| payload.damaged("more attributes than memory can hold"))?;
+        Ok(Entries { counts, names: payload.ints(total)? })
+    }
+
+    /// Puts the values where they belong.
+    fn give<T>(
+        self,
+        payload: &Payload<'_>,
+        trials: &mut Trials,
+        names: &mut [(Arc<str>, bool)],
+        of: fn(&mut Extras) -> &mut BTreeMap<Arc<str>, T>,
+        mut next: impl FnMut(u64, u64) -> Option<T>,
+    ) -> Read<()> {
+        if self.names.count == 0 {
+            return Ok(());
+        }
+        let mut indices = self.names.iter();
+        for (number, count) in self.counts.iter().enumerate().filter(|&(_, count)| count > 0) {
+            let place = of(trials.extras_mut(number));
+            for index in indices.by_ref().take(count as usize) {
+                let name = usize::try_from(index).ok().and_then(|index| names.get_mut(index));
+                let (Some((name, used)), Some(value)) = (name, next(count, index)) else {
+                    return Err(payload.damaged("an attribute without a name"));
+                };
+                let rising = place.last_key_value().is_none_or(|(last, _)| *last < *name);
+                payload.check(rising, "attributes out of order")?;
+                *used = true;
+                place.insert(Arc::clone(name), value);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn front(payload: &mut Payload<'_>, study: &Study, complete: &Mask) -> Read<Front> {
+    let trials = &study.trials;
+    let count = payload.length()?;
+    payload.check(count <= trials.len, "a front of more trials than there are")?;
+    payload.check(count == 0 || study.directions.len() > 1, "a front of a single objective")?;
+    let numbers = payload.ints(count)?;
+    let mut front = Front::default();
+    for number in numbers.iter() {
+        let rising = front.numbers.last().is_none_or(|&last| u64::from(last) < number);
+        payload.check(rising && number < trials.len as u64, "a front out of order")?;
+        let at = number as usize;
+        let ranked = complete[at / BLOCK] >> (at % BLOCK) & 1 == 1 && trials.is_feasible(at);
+        payload.check(ranked, "a front with a trial that is not complete and feasible")?;
+        front.numbers.push(number as u32);
+        front.losses.extend(study.losses(at));
+    }
+    Ok(front)
+}
