@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use session::{Session, Sessions};
 use trialog_codec::{decode_record, encode_record};
-use trialog_journal::{Durability, Journal, Seq};
+use trialog_journal::{Durability, Journal, RECORD_BYTES_MAX, Seq};
 use trialog_ops::{Op, Param, ParamRef, Record, SessionId, SessionKey, SessionRef, StudyId};
 use trialog_replay::{Digest, State, StudyView, Verdict};
 
@@ -78,6 +78,13 @@ impl Storage {
         };
         session.buffer.clear();
         encode_record(&record, &mut session.buffer);
+        if session.buffer.len() > RECORD_BYTES_MAX {
+            let bytes = session.buffer.len();
+            session.counter -= 1;
+            session.buffer = Vec::new();
+            lock(&self.sessions).put_back(session);
+            return Err(trialog_journal::Error::TooLarge { bytes }.into());
+        }
         // What nobody could read must not get into a log that is kept for ever: a NaN as a final value, say.
         if let Err(source) = decode_record(&session.buffer) {
             session.counter -= 1;
