@@ -218,6 +218,7 @@ mod parquet {
     };
     use parquet::arrow::ArrowWriter;
     use trialog_ops::Distribution;
+    use trialog_replay::ParamColumn;
 
     use super::{Cell, Column, Table, TableError};
 
@@ -256,7 +257,7 @@ mod parquet {
                 Column::Value { .. } | Column::Duration => Arc::new(floats().collect::<Float64Array>()),
                 Column::Start => times(|trial| trial.start()),
                 Column::End => times(|trial| trial.end()),
-                Column::Param { name, .. } => match self.view.param(name).map(|p| p.first_distribution()) {
+                Column::Param { name, .. } => match self.view.param(name).map(ParamColumn::first_distribution) {
                     Some(Distribution::Float(_)) => Arc::new(floats().collect::<Float64Array>()),
                     Some(Distribution::Int(_)) => Arc::new(ints().collect::<Int64Array>()),
                     _ if cells().all(|cell| matches!(cell, Cell::Bool(_) | Cell::Empty)) => {
