@@ -1,0 +1,17 @@
+//! Trialog at its front door: what people do with it, what they do wrong, and the laws as they see them.
+//!
+//! Each module ends with a canary: a wrong case that its checks must find.
+
+#![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
+
+mod ask_tell;
+mod bad_files;
+mod bad_input;
+mod full_disk;
+mod laws;
+mod optimize;
+mod processes;
+mod scenarios;
+mod studies;
+mod support;
+mod table;
