@@ -45,7 +45,8 @@ pub use values::Values;
 /// What a medium must be able to do, for [`OpenOptions::open_journal`].
 pub use trialog_journal as journal;
 pub use trialog_ops::{
-    Choice, Direction, Distribution, FloatDistribution, IntDistribution, Json, ParamValue, Timestamp, TrialNumber,
+    CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, DistributionError, FloatDistribution,
+    IntDistribution, Json, JsonError, ParamDef, ParamKey, ParamValue, StudyConfig, Timestamp, TrialId, TrialNumber,
     TrialState,
 };
 /// Whether to go on with a trial.
