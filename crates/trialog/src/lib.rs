@@ -54,3 +54,8 @@ pub use trialog_pruners as pruners;
 pub use trialog_replay::{Digest, StudyView, TrialView};
 /// Where to look next.
 pub use trialog_samplers as samplers;
+
+/// The programs in the README are true.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;
