@@ -77,7 +77,8 @@ impl Trial {
             let value = match fixed.get(&def.name) {
                 // One that does not fit is no proposal, and an error as soon as the objective asks for it.
                 Some(choice) => internal(&def.distribution, choice)?,
-                None => sampled,
+                // Neither is one that no sampler may make.
+                None => Some(sampled).filter(|&sampled| is_drawn(&def.distribution, sampled))?,
             };
             Some(Proposal { key, def, value, used: false })
         });
@@ -223,7 +224,14 @@ impl Trial {
             Some(value) if distribution.contains(value) => Ok(value),
             _ => {
                 let view = self.study.storage().view(self.study.id())?;
-                self.study.sample_independent(&view, self.number, name, distribution)
+                let value = self.study.sample_independent(&view, self.number, name, distribution)?;
+                if is_drawn(distribution, value) {
+                    return Ok(value);
+                }
+                Err(Error::invalid(format!(
+                    "the sampler of study {:?} answered {value:?} for {name:?}, which is {distribution}",
+                    self.study.name()
+                )))
             }
         }
     }
@@ -308,6 +316,15 @@ pub(crate) fn pruned_values(view: &StudyView, number: TrialNumber) -> Vec<f64> {
     match (view.directions(), reports.last()) {
         ([_], Some(&(_, value))) if !value.is_nan() => vec![value],
         _ => Vec::new(),
+    }
+}
+
+/// True if a sampler may answer this. Points of a grid are not looked at closely: far out, doubles hold them only
+/// about.
+fn is_drawn(distribution: &Distribution, value: f64) -> bool {
+    match distribution {
+        Distribution::Float(float) => float.low() <= value && value <= float.high(),
+        Distribution::Int(_) | Distribution::Categorical(_) => distribution.contains(value),
     }
 }
 
