@@ -236,6 +236,66 @@ fn a_sampler_that_is_not_known_here() {
     assert_eq!(trialog::open(&path).unwrap().study("s").load().unwrap().trials().unwrap().len(), 4);
 }
 
+/// A sampler with the name of one that everybody has, and options of its own.
+struct Pretender(u32, &'static str);
+
+impl trialog::samplers::Sampler for Pretender {
+    fn spec(&self) -> ComponentSpec {
+        ComponentSpec { name: "tpe".into(), version: self.0, options: Json::parse(self.1).unwrap() }
+    }
+
+    fn sample_relative(&self, _: &StudyView, _: TrialNumber, _: u64) -> Vec<trialog::samplers::Proposal> {
+        Vec::new()
+    }
+
+    fn sample_independent(&self, _: &StudyView, _: TrialNumber, _: u64, _: &str, _: &Distribution) -> f64 {
+        0.5
+    }
+}
+
+#[test]
+fn versions_and_options_that_are_not_known_here() {
+    for (version, options) in
+        [(99, "{}"), (1, "{\"no such option\":1}"), (1, "[]"), (1, "{\"n_startup_trials\":NaN}")]
+    {
+        let (_folder, path) = place();
+        trialog::open(&path).unwrap().study("s").sampler(Pretender(version, options)).create().unwrap();
+        let study = trialog::open(&path).unwrap().study("s").load().unwrap();
+        let text = refused(study.ask().map(drop), Error::is_invalid);
+        assert!(text.contains("\"tpe\""), "{text}");
+        assert!(study.trials().unwrap().is_empty());
+    }
+}
+
+/// What a sampler must not propose is found before it gets into a trial.
+struct Outside;
+
+impl trialog::samplers::Sampler for Outside {
+    fn spec(&self) -> ComponentSpec {
+        ComponentSpec { name: "outside".into(), version: 1, options: Json::parse("{}").unwrap() }
+    }
+
+    fn sample_relative(&self, _: &StudyView, _: TrialNumber, _: u64) -> Vec<trialog::samplers::Proposal> {
+        Vec::new()
+    }
+
+    fn sample_independent(&self, _: &StudyView, number: TrialNumber, _: u64, _: &str, _: &Distribution) -> f64 {
+        if number.0 == 0 { f64::NAN } else { 7.0 }
+    }
+}
+
+#[test]
+fn a_sampler_that_answers_nonsense() {
+    let study = Storage::in_memory().unwrap().study("s").sampler(Outside).create().unwrap();
+    let mut trial = study.ask().unwrap();
+    for _ in 0..2 {
+        refused(trial.suggest_float("x", 0.0..=1.0).map(drop), Error::is_invalid);
+        refused(trial.suggest_categorical("c", &["a", "b"]).map(drop), Error::is_invalid);
+        trial = study.ask().unwrap();
+    }
+    assert_eq!(study.tell(&trial, 1.0).unwrap().params.iter().count(), 0);
+}
+
 #[test]
 fn names_are_texts_of_any_kind() {
     let (_folder, path) = place();

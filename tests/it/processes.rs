@@ -7,11 +7,14 @@ use std::ops::ControlFlow;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use trialog::pruners::Hyperband;
+use trialog::samplers::{Tpe, TpeOptions};
 use trialog::{FrozenTrial, OpenOptions, Study, TrialNumber, TrialState};
 use trialog_journal_file::RealOs;
 use trialog_journal_file::os::{Access, Os as _};
 
 use crate::laws::irregular_work;
+use crate::scenarios::train;
 use crate::support::{assert_dense, parabola, place, refused};
 
 const ROLE: &str = "TRIALOG_TEST_ROLE";
@@ -34,6 +37,12 @@ fn child() {
     let storage = trialog::open(&path).unwrap();
     let study = storage.study("shared").load_or_create().unwrap();
     match role {
+        // As in the tutorials: a sampler that heeds what others are trying, and a pruner for the long ones.
+        "train" => {
+            let sampler = Tpe::new(TpeOptions { constant_liar: true, ..TpeOptions::default() });
+            let builder = storage.study("shared").sampler(sampler).pruner(Hyperband::new().max_resource(9));
+            builder.load_or_create().unwrap().optimize(argument.parse().unwrap(), train).unwrap();
+        }
         "optimize" => study.optimize(argument.parse().unwrap(), parabola).unwrap(),
         "forever" => study
             .optimizer()
@@ -151,6 +160,24 @@ fn four_processes_run_a_hundred_trials() {
     assert_eq!(trials.len(), 100);
     assert_dense(&trials);
     assert!(trials.iter().all(|trial| trial.state == TrialState::Complete && trial.params.get("x").is_some()));
+}
+
+#[test]
+fn four_processes_train_with_tpe_and_hyperband() {
+    let (_folder, path) = place();
+    trialog::open(&path).unwrap().study("shared").maximize().seed(1).create().unwrap();
+    run_together(&vec!["train 25".to_owned(); 4], &path);
+    let study = shared(&path);
+    let trials = study.trials().unwrap();
+    assert_eq!(trials.len(), 100);
+    assert_dense(&trials);
+    let ended = |state| trials.iter().filter(|trial| trial.state == state).count();
+    assert_eq!(ended(TrialState::Complete) + ended(TrialState::Pruned), 100);
+    assert!(ended(TrialState::Pruned) > 0 && ended(TrialState::Complete) > 0, "{}", ended(TrialState::Pruned));
+    let view = study.view().unwrap();
+    let config = view.config().unwrap();
+    assert_eq!((config.sampler.name.as_str(), config.pruner.name.as_str(), config.seed), ("tpe", "hyperband", 1));
+    assert!(study.best_value().unwrap() > 0.8);
 }
 
 #[test]
