@@ -7,15 +7,14 @@
 //! brackets are counted in whole numbers: Optuna divides two logarithms, which makes one bracket too few where, as
 //! with 243 and 3, the quotient falls short of the power.
 
-use std::sync::{Mutex, PoisonError};
-
 use trialog_ops::{ComponentSpec, Json, TrialNumber};
 use trialog_replay::StudyView;
 
+use crate::brackets::Brackets;
 use crate::options::{Reader, steps_or_auto};
-use crate::peers::{Peers, Question};
+use crate::peers::Kept;
 use crate::registry::Options;
-use crate::successive_halving::{Ladder, Rule};
+use crate::rungs::{Ladder, Rule};
 use crate::{Decision, Pruner};
 
 /// Hyperband. Bracket `i` is a [`SuccessiveHalving`](crate::SuccessiveHalving) whose first rung is at step
@@ -28,8 +27,7 @@ pub struct Hyperband {
     max_resource: Option<u64>,
     reduction_factor: u64,
     bootstrap_count: usize,
-    /// What the trials of the last study asked about reached. Losing it costs time only.
-    peers: Mutex<Option<Peers>>,
+    peers: Kept,
 }
 
 impl Default for Hyperband {
@@ -47,7 +45,7 @@ impl Hyperband {
             max_resource: None,
             reduction_factor: 3,
             bootstrap_count: 0,
-            peers: Mutex::new(None),
+            peers: Kept::default(),
         }
     }
 
@@ -115,7 +113,8 @@ impl Hyperband {
     #[must_use]
     pub fn brackets(&self, view: &StudyView) -> Option<Brackets> {
         let max_resource = self.max_resource.or_else(|| Some(view.last_complete_step()?.saturating_add(1)))?;
-        Brackets::new(self.min_resource, max_resource, self.reduction_factor)
+        let (min_resource, reduction_factor) = (self.min_resource, self.reduction_factor);
+        Brackets::up_to(max_resource, Ladder { min_resource, reduction_factor, left_out: 0 })
     }
 
     /// The bracket of a trial, whether or not it exists yet; `None` where there are no brackets.
@@ -126,7 +125,7 @@ impl Hyperband {
 
     /// Forgets what was kept to save time. Decisions stay the same.
     pub fn drop_caches(&self) {
-        *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.peers.drop_all();
     }
 
     fn reason(&self, view: &StudyView, number: TrialNumber) -> Option<String> {
@@ -135,16 +134,8 @@ impl Hyperband {
         let brackets = self.brackets(view)?;
         let bracket = brackets.of(view.name(), number);
         let rule = Rule { ladder: brackets.ladder(bracket), bootstrap_count: self.bootstrap_count };
-        let reason = rule.reason(reports, |rung, value| {
-            let question = Question { bracket, rung, value, direction };
-            // What a panic left behind is not to be trusted; it is made again.
-            let mut peers = self.peers.lock().unwrap_or_else(|poisoned| {
-                let mut peers = poisoned.into_inner();
-                *peers = None;
-                peers
-            });
-            Peers::standing(&mut peers, view, &brackets, question)
-        })?;
+        let standing = |rung, value| self.peers.standing(view, &brackets, (bracket, rung), direction, value);
+        let reason = rule.reason(reports, standing)?;
         Some(format!("in bracket {bracket} of {}, {reason}", brackets.budgets().len()))
     }
 }
@@ -162,57 +153,5 @@ impl Pruner for Hyperband {
 
     fn decide(&self, view: &StudyView, number: TrialNumber) -> Decision {
         Decision::prune_if("hyperband", self.reason(view, number))
-    }
-}
-
-/// How trials are dealt out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Brackets {
-    min_resource: u64,
-    reduction_factor: u64,
-    budgets: Vec<u128>,
-}
-
-impl Brackets {
-    /// As many brackets as there are rungs from `min_resource` to `max_resource`; `None` if there are none.
-    fn new(min_resource: u64, max_resource: u64, reduction_factor: u64) -> Option<Brackets> {
-        let ladder = Ladder { min_resource, reduction_factor, left_out: 0 };
-        let count = ladder.steps().take_while(|&step| step <= max_resource).count();
-        let budget = |bracket: usize| {
-            // Algorithm 1, line 4, with s counted down from the first bracket. The power is at most `max_resource`.
-            let s = count - 1 - bracket;
-            let trials = count as u128 * (0..s).fold(1, |power, _| power * u128::from(reduction_factor));
-            trials.div_ceil(s as u128 + 1)
-        };
-        let budgets: Vec<u128> = (0..count).map(budget).collect();
-        (count > 0).then_some(Brackets { min_resource, reduction_factor, budgets })
-    }
-
-    /// How many of a round of trials each bracket has, on average.
-    #[must_use]
-    pub fn budgets(&self) -> &[u128] {
-        &self.budgets
-    }
-
-    /// The bracket of a trial of the study of this name: the same in every process, and the same as Optuna's.
-    #[must_use]
-    pub fn of(&self, study: &str, number: TrialNumber) -> usize {
-        let total: u128 = self.budgets.iter().sum();
-        let mut place = u128::from(crc32fast::hash(format!("{study}_{number}").as_bytes())) % total;
-        for (bracket, &budget) in self.budgets.iter().enumerate() {
-            match place.checked_sub(budget) {
-                Some(rest) => place = rest,
-                None => return bracket,
-            }
-        }
-        self.budgets.len() - 1
-    }
-
-    pub(crate) fn ladder(&self, bracket: usize) -> Ladder {
-        Ladder {
-            min_resource: self.min_resource,
-            reduction_factor: self.reduction_factor,
-            left_out: bracket as u32,
-        }
     }
 }

@@ -1,15 +1,18 @@
 //! Whether to go on with a trial. A pruner is a pure function of a view and a trial's number. Nothing here reaches
 //! a log.
 
+mod brackets;
 mod hyperband;
 mod none;
 mod options;
 mod peers;
 mod percentile;
 mod registry;
+mod rungs;
 mod successive_halving;
 
-pub use hyperband::{Brackets, Hyperband};
+pub use brackets::Brackets;
+pub use hyperband::Hyperband;
 pub use none::Never;
 pub use percentile::{Median, Percentile};
 pub use registry::{Entry, Options, REGISTRY, SpecError, default_pruner, from_spec};

@@ -2,30 +2,57 @@
 //! at the unfinished trials and a few others only. All of it follows from the view that is asked about.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
 
 use trialog_ops::{Direction, StudyId, TrialNumber, TrialState};
 use trialog_replay::{Lineage, RankList, StudyView, TrialView};
 
-use crate::hyperband::Brackets;
-use crate::successive_halving::Standing;
+use crate::brackets::Brackets;
+use crate::rungs::Standing;
 
 /// How many of the trials that ended last are looked at in the view itself. Views of other threads may be older than
 /// the latest one that was asked about, by fewer ends than this.
 const RECENT: usize = 64;
 
-/// How many trials of the bracket reached a rung, and how many with a better value?
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Question {
-    pub(crate) bracket: usize,
-    /// The rung's step.
-    pub(crate) rung: u64,
-    pub(crate) value: f64,
-    pub(crate) direction: Direction,
+/// A bracket, and the step of one of its rungs.
+type Rung = (usize, u64);
+
+/// What is known of the study that was asked about last. Losing it costs time only.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(Mutex<Option<Peers>>);
+
+impl Kept {
+    /// How the value stands among those with which the bracket's trials reached the rung.
+    pub(crate) fn standing(
+        &self,
+        view: &StudyView,
+        brackets: &Brackets,
+        rung: Rung,
+        direction: Direction,
+        value: f64,
+    ) -> Standing {
+        // What a panic left behind is not to be trusted; it is made again.
+        let mut kept = self.0.lock().unwrap_or_else(|poisoned| {
+            let mut kept = poisoned.into_inner();
+            *kept = None;
+            kept
+        });
+        let peers = match &mut *kept {
+            Some(peers) if peers.is_of(view, brackets) => peers,
+            _ => kept.insert(Peers::new(view, brackets)),
+        };
+        peers.catch_up(view);
+        peers.standing(view, rung, direction, value)
+    }
+
+    pub(crate) fn drop_all(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// What is known of one study's trials for one way to deal them out.
 #[derive(Debug)]
-pub(crate) struct Peers {
+struct Peers {
     lineage: Lineage,
     study: StudyId,
     brackets: Brackets,
@@ -36,8 +63,8 @@ pub(crate) struct Peers {
     open: Vec<Entrant>,
     /// Trials that have ended, with a position at which they had, oldest first.
     recent: VecDeque<(u64, Entrant)>,
-    /// All others, by bracket and rung; they had ended at `settled_at`, and therefore at every later position.
-    settled: BTreeMap<(usize, u64), RankList>,
+    /// All others; they had ended at `settled_at`, and therefore at every later position.
+    settled: BTreeMap<Rung, RankList>,
     settled_at: u64,
 }
 
@@ -48,24 +75,6 @@ struct Entrant {
 }
 
 impl Peers {
-    /// Answers for the view, with what was kept if it is good for it.
-    pub(crate) fn standing(
-        kept: &mut Option<Peers>,
-        view: &StudyView,
-        brackets: &Brackets,
-        question: Question,
-    ) -> Standing {
-        let peers = match kept {
-            Some(peers) if peers.is_of(view, brackets) => peers,
-            _ => kept.insert(Peers::new(view, brackets)),
-        };
-        peers.catch_up(view);
-        if view.position() < peers.settled_at {
-            return Peers::search(view, brackets, question);
-        }
-        peers.answer(view, question)
-    }
-
     fn new(view: &StudyView, brackets: &Brackets) -> Peers {
         Peers {
             lineage: view.lineage().clone(),
@@ -97,68 +106,61 @@ impl Peers {
         self.trials = view.trial_count();
         let ended = [TrialState::Complete, TrialState::Pruned, TrialState::Fail].map(|state| view.count(state));
         let ended = ended.iter().sum();
-        // Trials never begin again after their end, so equal counts mean that none ended.
+        // A trial never begins again after its end, so equal counts mean that none ended.
         if ended != self.ended {
             self.ended = ended;
             let has_ended =
                 |entrant: &mut Entrant| view.trial(entrant.number).is_some_and(|trial| trial.state().is_finished());
             self.recent.extend(self.open.extract_if(.., has_ended).map(|entrant| (self.position, entrant)));
-            while self.recent.len() > RECENT
-                && let Some((position, entrant)) = self.recent.pop_front()
-            {
-                self.settle(view, entrant);
-                self.settled_at = position;
+            self.settle(view);
+        }
+    }
+
+    /// Settles what is no longer recent: a trial that has ended reports nothing more.
+    fn settle(&mut self, view: &StudyView) {
+        let mut arrived: BTreeMap<Rung, Vec<f64>> = BTreeMap::new();
+        for (position, entrant) in self.recent.drain(..self.recent.len().saturating_sub(RECENT)) {
+            self.settled_at = position;
+            let Some(trial) = view.trial(entrant.number) else { continue };
+            let rungs = self.brackets.ladder(entrant.bracket).steps();
+            for (rung, value) in rungs.map_while(|rung| Some((rung, first_at(trial.reports(), rung)?))) {
+                arrived.entry((entrant.bracket, rung)).or_default().push(value);
             }
         }
-    }
-
-    /// A trial that has ended reports nothing more.
-    fn settle(&mut self, view: &StudyView, entrant: Entrant) {
-        let Some(trial) = view.trial(entrant.number) else { return };
-        let reports = trial.reports();
-        for rung in self.brackets.ladder(entrant.bracket).steps() {
-            let Some(value) = first_at(reports, rung) else { return };
-            self.settled.entry((entrant.bracket, rung)).or_default().insert(value);
+        for (rung, mut values) in arrived {
+            // In order they go in fastest, which counts when a long log is met for the first time.
+            values.sort_by(f64::total_cmp);
+            let list = self.settled.entry(rung).or_default();
+            values.into_iter().for_each(|value| list.insert(value));
         }
     }
 
-    fn answer(&self, view: &StudyView, question: Question) -> Standing {
-        let Question { bracket, rung, value, direction } = question;
+    fn standing(&self, view: &StudyView, rung: Rung, direction: Direction, value: f64) -> Standing {
         let mut standing = Standing::default();
-        if let Some(settled) = self.settled.get(&(bracket, rung)) {
-            standing.peers = settled.len();
-            standing.better = match direction {
+        let mut add = |number| {
+            let peer = view.trial(number).and_then(|trial| first_at(trial.reports(), rung.1));
+            if let Some(peer) = peer.filter(|peer| !peer.is_nan()) {
+                standing.peers += 1;
+                standing.better += usize::from(direction.is_better(peer, value));
+            }
+        };
+        if view.position() < self.settled_at {
+            // Too old a view for what is settled: all from its trials.
+            let is_peer = |&number: &TrialNumber| self.brackets.of(view.name(), number) == rung.0;
+            view.trials().map(TrialView::number).filter(is_peer).for_each(add);
+            return standing;
+        }
+        let recent = self.recent.iter().map(|(_, entrant)| entrant);
+        let unsettled = recent.chain(&self.open).filter(|entrant| entrant.bracket == rung.0);
+        unsettled.for_each(|entrant| add(entrant.number));
+        if let Some(settled) = self.settled.get(&rung) {
+            standing.peers += settled.len();
+            standing.better += match direction {
                 Direction::Minimize => settled.count_less(value),
                 Direction::Maximize => settled.count_greater(value),
             };
         }
-        let recent = self.recent.iter().map(|(_, entrant)| entrant);
-        for entrant in recent.chain(&self.open).filter(|entrant| entrant.bracket == bracket) {
-            standing.enter(view, entrant.number, question);
-        }
         standing
-    }
-
-    /// The answer from the trials alone, for a view that is too old.
-    fn search(view: &StudyView, brackets: &Brackets, question: Question) -> Standing {
-        let mut standing = Standing::default();
-        for number in view.trials().map(TrialView::number) {
-            if brackets.of(view.name(), number) == question.bracket {
-                standing.enter(view, number, question);
-            }
-        }
-        standing
-    }
-}
-
-impl Standing {
-    /// Counts a trial if it reached the rung with a number.
-    fn enter(&mut self, view: &StudyView, number: TrialNumber, question: Question) {
-        let Question { rung, value, direction, .. } = question;
-        let peer = view.trial(number).and_then(|trial| first_at(trial.reports(), rung));
-        if let Some(peer) = peer.filter(|peer| !peer.is_nan()) {
-            self.add(direction, peer, value);
-        }
     }
 }
 

@@ -12,17 +12,21 @@
 //! - Here a trial counts at a rung even if nobody asked about it, as with an imported one, and before an automatic
 //!   resource was known. There it counts only if it was asked about.
 //! - Here a trial whose report is the first for two rungs counts at both. There it counts at the upper one only if
-//!   it was promoted at the lower one.
+//!   it was promoted at the lower one. Here the upper rung promotes a part of no more than the lower one did, so
+//!   that reports far apart do not spare trials what they skip.
 //! - Here a trial that reached a rung with NaN and goes on in spite of the verdict stays out of that rung. There its
 //!   next value counts.
 //! - Here an automatic resource follows the view, so that all processes agree. There it stays as each process first
 //!   saw it.
 
-use trialog_ops::{ComponentSpec, Direction, Json, TrialNumber};
+use trialog_ops::{ComponentSpec, Json, TrialNumber};
 use trialog_replay::StudyView;
 
+use crate::brackets::Brackets;
 use crate::options::{Reader, steps_or_auto};
+use crate::peers::Kept;
 use crate::registry::Options;
+use crate::rungs::{Ladder, Rule};
 use crate::{Decision, Pruner};
 
 /// Asynchronous successive halving. Rung `k` is at step `min_resource * reduction_factor^(min_early_stopping_rate +
@@ -30,12 +34,13 @@ use crate::{Decision, Pruner};
 /// always the very best.
 ///
 /// Ask after each report: a trial is judged by the report that reaches a rung, and by no later one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct SuccessiveHalving {
     min_resource: Option<u64>,
     reduction_factor: u64,
     min_early_stopping_rate: u32,
     bootstrap_count: usize,
+    peers: Kept,
 }
 
 impl Default for SuccessiveHalving {
@@ -53,6 +58,7 @@ impl SuccessiveHalving {
             reduction_factor: 4,
             min_early_stopping_rate: 0,
             bootstrap_count: 0,
+            peers: Kept::default(),
         }
     }
 
@@ -108,9 +114,15 @@ impl SuccessiveHalving {
             reduction_factor: reader.count("reduction_factor", 2)?.unwrap_or(default.reduction_factor),
             min_early_stopping_rate: rate.unwrap_or(default.min_early_stopping_rate),
             bootstrap_count: reader.count("bootstrap_count", 0)?.unwrap_or(default.bootstrap_count),
+            peers: default.peers,
         };
         reader.finish()?;
         Ok(pruner)
+    }
+
+    /// Forgets what was kept to save time. Decisions stay the same.
+    pub fn drop_caches(&self) {
+        self.peers.drop_all();
     }
 
     fn reason(&self, view: &StudyView, number: TrialNumber) -> Option<String> {
@@ -121,10 +133,10 @@ impl SuccessiveHalving {
             reduction_factor: self.reduction_factor,
             left_out: self.min_early_stopping_rate,
         };
+        let brackets = Brackets::single(ladder);
         let rule = Rule { ladder, bootstrap_count: self.bootstrap_count };
-        rule.reason(view.trial(number)?.reports(), |step, value| {
-            let rung = view.rung(step);
-            Standing { peers: rung.len(), better: rung.count_better(value, direction) }
+        rule.reason(view.trial(number)?.reports(), |rung, value| {
+            self.peers.standing(view, &brackets, (0, rung), direction, value)
         })
     }
 }
@@ -142,74 +154,5 @@ impl Pruner for SuccessiveHalving {
 
     fn decide(&self, view: &StudyView, number: TrialNumber) -> Decision {
         Decision::prune_if("successive halving", self.reason(view, number))
-    }
-}
-
-/// The steps of the rungs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ladder {
-    pub(crate) min_resource: u64,
-    pub(crate) reduction_factor: u64,
-    /// The early-stopping rate: how many of the first rungs there are not.
-    pub(crate) left_out: u32,
-}
-
-impl Ladder {
-    /// The rungs from the lowest on, as far as steps can count.
-    pub(crate) fn steps(self) -> impl Iterator<Item = u64> {
-        let factor = self.reduction_factor;
-        let first = factor.checked_pow(self.left_out).and_then(|power| power.checked_mul(self.min_resource));
-        std::iter::successors(first, move |step| step.checked_mul(factor))
-    }
-}
-
-/// A value among those with which trials reached a rung.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
-    /// How many reached it, the trial itself among them.
-    pub(crate) peers: usize,
-    /// How many of them have a strictly better value.
-    pub(crate) better: usize,
-}
-
-impl Standing {
-    /// Counts one more.
-    pub(crate) fn add(&mut self, direction: Direction, peer: f64, value: f64) {
-        self.peers += 1;
-        self.better += usize::from(direction.is_better(peer, value));
-    }
-}
-
-/// What successive halving and each bracket of Hyperband do.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rule {
-    pub(crate) ladder: Ladder,
-    pub(crate) bootstrap_count: usize,
-}
-
-impl Rule {
-    /// Why the trial should stop at the rungs that its latest report reached, if it should.
-    pub(crate) fn reason(&self, reports: &[(u64, f64)], standing: impl Fn(u64, f64) -> Standing) -> Option<String> {
-        let (&(step, value), before) = reports.split_last()?;
-        let is_judged = |rung: u64| before.last().is_some_and(|&(last, _)| rung <= last);
-        let rungs = (0..).zip(self.ladder.steps()).skip_while(|&(_, rung)| is_judged(rung));
-        let mut reached = rungs.take_while(|&(_, rung)| rung <= step);
-        reached.find_map(|(k, rung)| {
-            if value.is_nan() {
-                return Some(format!("the value at step {step} is NaN, with which rung {k} (step {rung}) was reached"));
-            }
-            let Standing { peers, better } = standing(rung, value);
-            if peers <= self.bootstrap_count {
-                let most = self.bootstrap_count;
-                return Some(format!("rung {k} (step {rung}) was reached by {peers} trials, and more than {most} must"));
-            }
-            let promoted = usize::try_from(peers as u64 / self.ladder.reduction_factor).unwrap_or(peers).max(1);
-            (better >= promoted).then(|| {
-                format!(
-                    "{value:?}, the value at step {step}, is behind {better} of the {peers} trials that reached rung \
-                     {k} (step {rung}), of which the best {promoted} go on"
-                )
-            })
-        })
     }
 }

@@ -1,0 +1,105 @@
+//! What a pruned trial is told: the rule, the peers and the threshold.
+
+use trialog_ops::{Direction, FinalState, TrialNumber};
+use trialog_pruners::{Decision, Hyperband, Median, Never, Percentile, Pruner, SuccessiveHalving};
+
+use crate::study::Study;
+
+/// Six complete trials that reported 0 to 5 at steps 0 to 2, and a running one that reported these values.
+fn study(direction: Direction, values: &[f64]) -> (Study, TrialNumber) {
+    let mut study = Study::new("s", &[direction]);
+    for level in 0..6 {
+        study.trial(&[f64::from(level); 3], FinalState::Complete);
+    }
+    let number = study.start();
+    for (step, &value) in (0..).zip(values) {
+        study.report(number, step, value);
+    }
+    (study, number)
+}
+
+#[track_caller]
+fn check(pruner: &dyn Pruner, direction: Direction, values: &[f64], expected: &str) {
+    let (study, number) = study(direction, values);
+    let reason = match pruner.decide(&study.view(), number) {
+        Decision::Continue => String::new(),
+        Decision::Prune { reason } => reason,
+    };
+    assert_eq!(reason, expected);
+}
+
+#[test]
+fn reasons_say_rule_peers_and_threshold() {
+    use Direction::{Maximize, Minimize};
+    let nan = f64::NAN;
+    check(&Median::new(), Minimize, &[2.5], "");
+    check(
+        &Median::new(),
+        Minimize,
+        &[4.0, 3.0],
+        "median pruner: 3.0, the best value up to step 1, is worse than 2.5, the median of 6 complete trials there",
+    );
+    check(&Median::new(), Minimize, &[nan, nan], "median pruner: all values up to step 1 are NaN (2 reported)");
+    check(
+        &Percentile::new(10.0),
+        Maximize,
+        &[4.25],
+        "percentile pruner: 4.25, the best value up to step 0, is worse than 4.5, the percentile 10 of 6 complete \
+         trials there",
+    );
+    let halving = SuccessiveHalving::new().reduction_factor(2);
+    check(&halving, Minimize, &[9.0, 1.5], "");
+    check(
+        &halving,
+        Minimize,
+        &[9.0, 2.5],
+        "successive halving: 2.5, the value at step 1, is behind 3 of the 7 trials that reached rung 0 (step 1), of \
+         which the best 3 go on",
+    );
+    check(
+        &halving,
+        Maximize,
+        &[9.0, nan],
+        "successive halving: the value at step 1 is NaN, with which rung 0 (step 1) was reached",
+    );
+    check(
+        &halving.bootstrap_count(7),
+        Minimize,
+        &[9.0, 0.0],
+        "successive halving: rung 0 (step 1) was reached by 7 trials, and more than 7 must",
+    );
+    check(
+        &Hyperband::new().max_resource(1),
+        Minimize,
+        &[9.0, 3.5],
+        "hyperband: in bracket 0 of 1, 3.5, the value at step 1, is behind 4 of the 7 trials that reached rung 0 \
+         (step 1), of which the best 2 go on",
+    );
+    check(&Never, Minimize, &[nan], "");
+}
+
+/// numpy's percentile of two infinities is NaN, and Optuna goes on; an infinity is as far ahead as can be.
+#[test]
+fn infinite_peers_are_peers() {
+    let mut study = Study::new("s", &[Direction::Maximize]);
+    for _ in 0..6 {
+        study.trial(&[f64::INFINITY], FinalState::Complete);
+    }
+    let number = study.start();
+    study.report(number, 0, 1.0);
+    assert!(Median::new().decide(&study.view(), number).is_prune());
+}
+
+/// Optuna has five brackets here, as `log(243, 3)` is 4.999999999999999 in its arithmetic.
+#[test]
+fn brackets_are_counted_in_whole_numbers() {
+    let view = Study::minimize().view();
+    let brackets = Hyperband::new().max_resource(243).brackets(&view).unwrap();
+    assert_eq!(brackets.budgets(), [243, 98, 41, 18, 9, 6]);
+    assert_eq!(
+        Hyperband::new().max_resource(u64::MAX).reduction_factor(2).brackets(&view).unwrap().budgets().len(),
+        64
+    );
+    assert_eq!(Hyperband::new().min_resource(2).max_resource(1).brackets(&view), None);
+    assert_eq!(Hyperband::new().bracket(&view, TrialNumber(0)), None);
+}
