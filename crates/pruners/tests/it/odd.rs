@@ -195,7 +195,7 @@ proptest! {
             match then {
                 0 => asked.drop_caches(),
                 // Two logs part ways here, and both go on.
-                1 if told.len() % 2 == 0 => other = study.clone(),
+                1 if told.len().is_multiple_of(2) => other = study.clone(),
                 1 => std::mem::swap(&mut study, &mut other),
                 _ => {}
             }
