@@ -62,6 +62,8 @@ pub struct Frame<'a> {
     pub seq: u64,
     /// Its checksum, which the next frame repeats.
     pub crc: u32,
+    /// The checksum of the frame before it, or of the file header.
+    pub prev: u32,
     /// How many records directly before it its writer did not know to be on stable storage; saturates.
     pub unsynced: u32,
     /// The record, or whatever the kind says.
@@ -74,8 +76,7 @@ impl<'a> Frame<'a> {
     pub fn trusted(bytes: &'a [u8]) -> Option<Frame<'a>> {
         let need = FRAME_HEADER_BYTES + payload_len(bytes.get(..FRAME_HEADER_BYTES)?);
         let payload = bytes.get(FRAME_HEADER_BYTES..need)?;
-        let (crc, unsynced) = (u32_at(bytes, CRC), u32_at(bytes, UNSYNCED));
-        Some(Frame { kind: bytes[KIND], seq: u64_at(bytes, SEQ), crc, unsynced, payload })
+        Some(frame_of(bytes, payload))
     }
 
     /// The length of the whole frame.
@@ -137,14 +138,67 @@ pub fn check(bytes: &[u8], link: Link) -> Check<'_> {
     if crc32fast::hash(&bytes[LENGTH..need]) != crc {
         return Check::Broken;
     }
-    let seq = u64_at(bytes, SEQ);
-    let frame =
-        Frame { kind, seq, crc, unsynced: u32_at(bytes, UNSYNCED), payload: &bytes[FRAME_HEADER_BYTES..need] };
+    let frame = frame_of(bytes, &bytes[FRAME_HEADER_BYTES..need]);
     // The largest number has no successor, and no honest log comes near it.
-    if seq == link.seq && u32_at(bytes, PREV) == link.crc && seq != u64::MAX {
+    if frame.seq == link.seq && frame.prev == link.crc && frame.seq != u64::MAX {
         Check::Valid(frame)
     } else {
         Check::Misfit(frame)
+    }
+}
+
+fn frame_of<'a>(header: &[u8], payload: &'a [u8]) -> Frame<'a> {
+    let Claim { kind, seq, crc, prev, unsynced, .. } = claim_of(header);
+    Frame { kind, seq, crc, prev, unsynced, payload }
+}
+
+/// What the header of a frame says, true or not: for tools that look into damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The length of the whole frame.
+    pub len: usize,
+    /// What the payload is.
+    pub kind: u8,
+    /// How many records lie before it.
+    pub seq: u64,
+    /// Its checksum.
+    pub crc: u32,
+    /// The checksum of the frame before it.
+    pub prev: u32,
+    /// How many records directly before it were not known to be on stable storage.
+    pub unsynced: u32,
+}
+
+/// What the frame header at the beginning of `bytes` says, if there are enough of them for one. Nothing is verified.
+#[must_use]
+pub fn claim(bytes: &[u8]) -> Option<Claim> {
+    bytes.get(..FRAME_HEADER_BYTES).map(claim_of)
+}
+
+fn claim_of(header: &[u8]) -> Claim {
+    Claim {
+        len: FRAME_HEADER_BYTES + payload_len(header),
+        kind: header[KIND],
+        seq: u64_at(header, SEQ),
+        crc: u32_at(header, CRC),
+        prev: u32_at(header, PREV),
+        unsynced: u32_at(header, UNSYNCED),
+    }
+}
+
+impl Claim {
+    /// The bytes of such a header.
+    #[must_use]
+    pub fn encode(&self) -> [u8; FRAME_HEADER_BYTES] {
+        let mut header = [0; FRAME_HEADER_BYTES];
+        let payload = self.len.saturating_sub(FRAME_HEADER_BYTES) as u32;
+        header[CRC..LENGTH].copy_from_slice(&self.crc.to_le_bytes());
+        header[LENGTH..KIND].copy_from_slice(&payload.to_le_bytes()[..KIND - LENGTH]);
+        header[KIND] = self.kind;
+        header[SEQ..PREV].copy_from_slice(&self.seq.to_le_bytes());
+        header[PREV..UNSYNCED].copy_from_slice(&self.prev.to_le_bytes());
+        header[UNSYNCED..].copy_from_slice(&self.unsynced.to_le_bytes());
+        header
     }
 }
 

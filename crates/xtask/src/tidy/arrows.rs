@@ -31,6 +31,11 @@ const ROOMS: &[Room] = &[
     room("trialog-storage", 2, &["trialog-ops", "trialog-journal", "trialog-codec", "trialog-replay"]),
     room("trialog-samplers", 2, &["trialog-ops", "trialog-numerics", "trialog-replay"]),
     room("trialog-pruners", 2, &["trialog-ops", "trialog-numerics", "trialog-replay"]),
+    room(
+        "trialog-inspect",
+        2,
+        &["trialog-ops", "trialog-journal", "trialog-journal-file", "trialog-codec", "trialog-replay"],
+    ),
     room("trialog", 3, ALL_BELOW),
     room(
         TESTKIT,

@@ -1,0 +1,561 @@
+//! A walk over the bytes of a log that does not stop at damage: what verifies, in the order of the log, and what
+//! does not. What records mean is not known here, and nothing is written.
+//!
+//! Up to the first damage this is the reader of `docs/format.md`. Behind it every frame that verifies in itself is
+//! collected, wherever it stands, and put in order again by its seq and by the checksum of its predecessor. All work
+//! is bounded: a search hashes at most sixteen times what there is to search, and memory holds one entry a frame.
+
+use std::io;
+use std::ops::{ControlFlow, Range};
+
+use trialog_journal::RECORD_BYTES_MAX;
+use trialog_journal::frame::{
+    self, Check, Claim, FRAME_HEADER_BYTES, Frame, KIND_RECORD, KIND_SKIPPABLE_MIN, Link, ReadAt,
+};
+use trialog_journal::header::{HEADER_BYTES, HeaderCheck, check_header};
+
+use crate::mend::{Checksum, mend};
+
+const WINDOW_BYTES: usize = 256 << 10;
+const BUDGET_FACTOR: u64 = 16;
+const BUDGET_BYTES_MIN: u64 = 1 << 20;
+/// How far ahead a seq may lie to be searched for: more records than any log that was cut has lost.
+const SEQS_AHEAD_MAX: u64 = 1 << 32;
+/// How much of a file is looked at to say what it is.
+const START_BYTES: usize = 512;
+
+/// A stretch of a log that does not verify, or records that are missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Where it begins, in bytes from the start of the file: where a reader stops, if it is the first.
+    pub offset: u64,
+    /// How many bytes do not verify there; 0 if records were cut out cleanly.
+    pub bytes: u64,
+    /// The records that are lost: none where bytes were too many, or where all could be mended.
+    pub lost: Range<u64>,
+    /// What it looks like.
+    pub kind: DamageKind,
+    /// Records out of the stretch that could be restored, proven by their checksum.
+    pub mended: u64,
+    /// True if the checksums that frames repeat of their predecessors run on across the damage: what follows belongs to
+    /// the same history for certain.
+    pub continuous: bool,
+    /// Lost records that their successors knew to be on stable storage: a loss of power does not explain them.
+    pub lost_stable: u64,
+}
+
+/// What damage looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DamageKind {
+    /// The header of the file does not verify.
+    Header,
+    /// Bytes do not verify, and valid frames of later records follow.
+    Overwritten,
+    /// Bytes that are no frames stand between frames that follow one another: nothing is lost.
+    Inserted,
+    /// Frames of records that were there before.
+    Doubled,
+    /// A valid frame of a later record follows directly: what was between was cut out.
+    CutOut,
+    /// Valid frames of another history: spliced in from another log, or written by two writers at one place.
+    OtherHistory,
+    /// A record whose frame verifies and whose content cannot be read.
+    Unreadable,
+    /// So many places look like frames that the search was given up; somebody made them on purpose.
+    Unsearched,
+}
+
+/// Bytes behind the last record that are no frame: a write that is going on or was cut short. Not damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// Where it begins.
+    pub offset: u64,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// True if it is a whole record but for a single bit: no write that was cut short, and it can be mended.
+    pub mendable: bool,
+}
+
+/// A record that verifies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'a> {
+    pub(crate) offset: u64,
+    pub(crate) seq: u64,
+    pub(crate) frame_bytes: usize,
+    pub(crate) payload: &'a [u8],
+    /// Restored from damaged bytes.
+    pub(crate) mended: bool,
+}
+
+/// What the walk meets, in the order of the log.
+#[derive(Debug)]
+pub(crate) enum Event<'a> {
+    Record(Found<'a>),
+    /// A frame that is no record and may be passed over.
+    Other {
+        payload: &'a [u8],
+    },
+    Damage(Damage),
+}
+
+/// How a walk went.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Walk {
+    pub(crate) file_bytes: u64,
+    pub(crate) created_us: Option<i64>,
+    pub(crate) log_id: Option<[u8; 16]>,
+    pub(crate) frames: u64,
+    pub(crate) tail: Option<TornTail>,
+    /// The file is empty, or its header was never finished.
+    pub(crate) unfinished: bool,
+}
+
+/// Why a walk could not begin or go on.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    NotALog(String),
+    Newer(String),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        Stop::Io(error)
+    }
+}
+
+/// What the walk hands each thing to; `Break` ends it.
+pub(crate) type Visit<'a> = dyn FnMut(Event<'_>) -> ControlFlow<()> + 'a;
+
+/// Walks over a log of `end` bytes.
+pub(crate) fn walk(source: &dyn ReadAt, end: u64, visit: &mut Visit<'_>) -> Result<Walk, Stop> {
+    let mut walk = Walk { file_bytes: end, ..Walk::default() };
+    let mut start = [0; START_BYTES];
+    let want = usize::try_from(end).map_or(START_BYTES, |end| end.min(START_BYTES));
+    let got = frame::read_full(source, 0, &mut start[..want])?;
+    let mut window = Window { source, end, at: 0, buf: Vec::new() };
+    match check_header(&start[..got], end) {
+        HeaderCheck::Valid(header) => {
+            walk.created_us = Some(header.created_us);
+            walk.log_id = Some(header.log_id);
+            let tip = Tip { offset: HEADER_BYTES as u64, link: header.link() };
+            main_run(&mut window, tip, &mut walk, visit)?;
+        }
+        HeaderCheck::Unfinished => {
+            walk.unfinished = true;
+            walk.tail = (end > 0).then_some(TornTail { offset: 0, bytes: end, mendable: false });
+        }
+        HeaderCheck::Newer { found } => return Err(Stop::Newer(found)),
+        HeaderCheck::Damaged { .. } => without_header(&mut window, &mut walk, visit)?,
+        HeaderCheck::Foreign { found } => {
+            // A lost first sector leaves a log that nothing but its frames gives away.
+            let begins = collect(&mut window, HEADER_BYTES as u64, 0, end)?;
+            if !begins.frames.iter().any(|frame| frame.kind == KIND_RECORD) {
+                return Err(Stop::NotALog(found));
+            }
+            without_header(&mut window, &mut walk, visit)?;
+        }
+    }
+    Ok(walk)
+}
+
+/// A place in the file, and what a frame there must continue.
+#[derive(Clone, Copy, Debug)]
+struct Tip {
+    offset: u64,
+    link: Link,
+}
+
+/// Reads as any reader does, up to the end or to the first damage.
+fn main_run(window: &mut Window<'_>, mut tip: Tip, walk: &mut Walk, visit: &mut Visit<'_>) -> Result<(), Stop> {
+    loop {
+        let mut want = FRAME_HEADER_BYTES;
+        let room = window.end - tip.offset;
+        let frame = loop {
+            let bytes = window.bytes(tip.offset, want)?;
+            match frame::check(bytes, tip.link) {
+                Check::Valid(frame) => break Some(frame),
+                Check::Short { need } if need > want && need as u64 <= room => want = need,
+                Check::Short { .. } | Check::Broken | Check::Misfit(_) => break None,
+            }
+        };
+        let Some(frame) = frame else {
+            break;
+        };
+        if frame.kind != KIND_RECORD && frame.kind < KIND_SKIPPABLE_MIN {
+            return Err(Stop::Newer(format!("a frame of kind {}", frame.kind)));
+        }
+        walk.frames += 1;
+        let (offset, next) = (tip.offset, frame.next());
+        tip = Tip { offset: offset + frame.len() as u64, link: next };
+        if visit(event(&frame, offset, false)).is_break() {
+            return Ok(());
+        }
+    }
+    if tip.offset < window.end { behind_damage(window, tip, walk, visit) } else { Ok(()) }
+}
+
+fn event<'a>(frame: &Frame<'a>, offset: u64, mended: bool) -> Event<'a> {
+    let Frame { kind, seq, payload, .. } = *frame;
+    if kind == KIND_RECORD {
+        Event::Record(Found { offset, seq, frame_bytes: frame.len(), payload, mended })
+    } else {
+        Event::Other { payload }
+    }
+}
+
+/// The header is gone, and with it the checksum that the first frame must continue.
+fn without_header(window: &mut Window<'_>, walk: &mut Walk, visit: &mut Visit<'_>) -> Result<(), Stop> {
+    let damage = Damage {
+        offset: 0,
+        bytes: HEADER_BYTES as u64,
+        lost: 0..0,
+        kind: DamageKind::Header,
+        mended: 0,
+        continuous: true,
+        lost_stable: 0,
+    };
+    if visit(Event::Damage(damage)).is_break() {
+        return Ok(());
+    }
+    let begin = HEADER_BYTES as u64;
+    let claim = frame::claim(window.bytes(begin, FRAME_HEADER_BYTES)?);
+    // The first frame says what the header's checksum was. A frame of record 0 can follow nothing else.
+    let crc = claim.filter(|claim| claim.seq == 0).map(|claim| claim.prev);
+    let tip = Tip { offset: begin, link: Link { seq: 0, crc: crc.unwrap_or_default() } };
+    if crc.is_some() { main_run(window, tip, walk, visit) } else { behind_damage(window, tip, walk, visit) }
+}
+
+/// A frame that verifies in itself, found behind damage.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    offset: u64,
+    len: usize,
+    kind: u8,
+    seq: u64,
+    crc: u32,
+    prev: u32,
+    unsynced: u32,
+}
+
+impl Piece {
+    fn end(&self) -> u64 {
+        self.offset + self.len as u64
+    }
+
+    fn next(&self) -> Link {
+        Link { seq: self.seq + u64::from(self.kind == KIND_RECORD), crc: self.crc }
+    }
+
+    fn continues(&self, link: Link) -> bool {
+        self.seq == link.seq && self.prev == link.crc
+    }
+}
+
+#[derive(Debug, Default)]
+struct Collected {
+    frames: Vec<Piece>,
+    /// Where the search was given up.
+    gave_up: Option<u64>,
+}
+
+/// Every frame from `from` on that verifies in itself.
+fn collect(window: &mut Window<'_>, from: u64, seq: u64, end: u64) -> Result<Collected, Stop> {
+    let mut budget = end.saturating_sub(from).saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_BYTES_MIN);
+    let seq_max = seq.saturating_add(SEQS_AHEAD_MAX);
+    let mut found = Collected::default();
+    let mut at = from;
+    while at + FRAME_HEADER_BYTES as u64 <= end {
+        let bytes = window.bytes(at, FRAME_HEADER_BYTES)?;
+        let Some(claim) = frame::claim(bytes) else {
+            break;
+        };
+        if !is_plausible(&claim, seq_max, end - at) {
+            // Lost blocks read as zeros, and there can be gigabytes of them.
+            let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
+            at += (zeros.saturating_sub(FRAME_HEADER_BYTES) + 1) as u64;
+            continue;
+        }
+        let Some(rest) = budget.checked_sub(claim.len as u64) else {
+            found.gave_up = Some(at);
+            break;
+        };
+        let whole = window.bytes(at, claim.len)?;
+        // What it continues does not matter here, only whether it is whole.
+        let (Check::Valid(frame) | Check::Misfit(frame)) = frame::check(whole, Link { seq: 0, crc: 0 }) else {
+            budget = rest;
+            at += 1;
+            continue;
+        };
+        let Frame { kind, seq, crc, prev, unsynced, .. } = frame;
+        found.frames.push(Piece { offset: at, len: claim.len, kind, seq, crc, prev, unsynced });
+        at += claim.len as u64;
+    }
+    Ok(found)
+}
+
+fn is_plausible(claim: &Claim, seq_max: u64, room: u64) -> bool {
+    let known = claim.kind == KIND_RECORD || claim.kind >= KIND_SKIPPABLE_MIN;
+    known && claim.seq <= seq_max && claim.seq != u64::MAX && claim.len as u64 <= room
+}
+
+/// Everything from the first damage on.
+fn behind_damage(
+    window: &mut Window<'_>,
+    mut tip: Tip,
+    walk: &mut Walk,
+    visit: &mut Visit<'_>,
+) -> Result<(), Stop> {
+    let end = window.end;
+    let found = collect(window, tip.offset, tip.link.seq, end)?;
+    let pieces = &found.frames;
+    let misfit_here = pieces.first().is_some_and(|first| first.offset == tip.offset);
+    if found.gave_up.is_none() && !misfit_here && !pieces.iter().any(|piece| piece.seq >= tip.link.seq) {
+        return tail(window, tip, walk, visit);
+    }
+    let mut by_seq: Vec<usize> = (0..pieces.len()).collect();
+    by_seq.sort_by_key(|&at| (pieces[at].seq, pieces[at].offset));
+    let mut used = 0;
+    while let Some((piece, step)) = next_piece(pieces, &by_seq, tip) {
+        if step != Next::Adjacent {
+            let Gap { damage, mended } = gap(window, pieces, tip, piece, step)?;
+            for (seq, (offset, bytes)) in (tip.link.seq..).zip(&mended) {
+                walk.frames += 1;
+                let payload = &bytes[FRAME_HEADER_BYTES..];
+                let found = Found { offset: *offset, seq, frame_bytes: bytes.len(), payload, mended: true };
+                if visit(Event::Record(found)).is_break() {
+                    return Ok(());
+                }
+            }
+            // Nothing that continues another history can be told from it.
+            let is_over = damage.kind == DamageKind::OtherHistory;
+            if visit(Event::Damage(damage)).is_break() || is_over {
+                return Ok(());
+            }
+        }
+        used += 1;
+        let bytes = window.bytes(piece.offset, piece.len)?;
+        if let Check::Valid(frame) = frame::check(bytes, Link { seq: piece.seq, crc: piece.prev }) {
+            walk.frames += 1;
+            if visit(event(&frame, piece.offset, false)).is_break() {
+                return Ok(());
+            }
+        }
+        tip = Tip { offset: piece.end(), link: piece.next() };
+    }
+    leftovers(window, &found, used, tip, walk, visit)
+}
+
+/// How the next frame follows the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// It continues it, and stands right behind it.
+    Adjacent,
+    /// It continues it, and stands elsewhere.
+    Chained,
+    /// Records between them are missing.
+    Gap,
+    /// It has the next seq and continues another history.
+    OtherHistory,
+}
+
+/// The frame that comes next in the log, wherever it stands.
+fn next_piece(pieces: &[Piece], by_seq: &[usize], tip: Tip) -> Option<(Piece, Next)> {
+    let Tip { offset: at, link } = tip;
+    let first = by_seq.partition_point(|&index| pieces[index].seq < link.seq);
+    let same = || by_seq[first..].iter().map(|&index| pieces[index]).take_while(|piece| piece.seq == link.seq);
+    let chained = same().filter(|piece| piece.continues(link));
+    if let Some(piece) = chained.min_by_key(|piece| (piece.offset < at, piece.offset)) {
+        return Some((piece, if piece.offset == at { Next::Adjacent } else { Next::Chained }));
+    }
+    let later = by_seq[first..].iter().map(|&index| pieces[index]).find(|piece| piece.seq > link.seq);
+    match (same().find(|piece| piece.kind == KIND_RECORD), later) {
+        (Some(piece), _) => Some((piece, Next::OtherHistory)),
+        (None, later) => later.map(|piece| (piece, Next::Gap)),
+    }
+}
+
+struct Gap {
+    damage: Damage,
+    mended: Vec<(u64, Vec<u8>)>,
+}
+
+/// Describes what lies between the tip and the frame that comes next.
+fn gap(window: &mut Window<'_>, pieces: &[Piece], tip: Tip, next: Piece, step: Next) -> Result<Gap, Stop> {
+    let bytes = next.offset.saturating_sub(tip.offset);
+    let doubled = pieces.iter().any(|piece| piece.offset >= tip.offset && piece.offset < next.offset);
+    let mut damage = Damage {
+        offset: tip.offset,
+        bytes,
+        lost: tip.link.seq..next.seq,
+        kind: DamageKind::Overwritten,
+        mended: 0,
+        continuous: step == Next::Chained,
+        lost_stable: 0,
+    };
+    let mut mended = Vec::new();
+    match step {
+        Next::Adjacent | Next::Chained => {
+            damage.kind = if doubled { DamageKind::Doubled } else { DamageKind::Inserted };
+        }
+        Next::OtherHistory => damage.kind = DamageKind::OtherHistory,
+        Next::Gap if next.offset <= tip.offset => damage.kind = DamageKind::CutOut,
+        Next::Gap => {
+            let result = mend_gap(window, tip, next)?;
+            damage.continuous = result.continuous;
+            damage.mended = result.frames.len() as u64;
+            damage.lost = result.lost;
+            mended = result.frames;
+        }
+    }
+    let stable = next.seq.saturating_sub(u64::from(next.unsynced));
+    damage.lost_stable = stable.min(damage.lost.end).saturating_sub(damage.lost.start);
+    Ok(Gap { damage, mended })
+}
+
+struct Mended {
+    frames: Vec<(u64, Vec<u8>)>,
+    continuous: bool,
+    lost: Range<u64>,
+}
+
+/// Walks over the lost frames by their headers. A header whose seq and predecessor's checksum are right is
+/// genuine, whatever became of its payload; and the frame after the last one repeats that one's checksum.
+fn mend_gap(window: &mut Window<'_>, tip: Tip, next: Piece) -> Result<Mended, Stop> {
+    let mut result = Mended { frames: Vec::new(), continuous: false, lost: tip.link.seq..next.seq };
+    let Tip { mut offset, mut link } = tip;
+    let mut all = true;
+    while link.seq < next.seq && offset + FRAME_HEADER_BYTES as u64 <= next.offset {
+        let room = next.offset - offset;
+        let Some(claim) = frame::claim(window.bytes(offset, FRAME_HEADER_BYTES)?) else {
+            break;
+        };
+        let is_last = link.seq + 1 == next.seq;
+        let genuine = claim.kind == KIND_RECORD && claim.seq == link.seq && claim.prev == link.crc;
+        let fits = if is_last { claim.len as u64 == room } else { claim.len as u64 <= room };
+        let crc_known = is_last.then_some(next.prev);
+        if !(is_last || genuine && fits) {
+            break;
+        }
+        let len = if is_last { room } else { claim.len as u64 };
+        if len > (RECORD_BYTES_MAX + FRAME_HEADER_BYTES) as u64 {
+            break;
+        }
+        let crc = crc_known.unwrap_or(claim.crc);
+        let body = window.bytes(offset, len as usize)?.to_vec();
+        if is_last && (claim.crc == next.prev && genuine && fits) {
+            result.continuous = true;
+        }
+        match mend(body, link, crc, Checksum::Certain) {
+            Some(frame) => {
+                result.continuous |= is_last;
+                if all {
+                    result.frames.push((offset, frame));
+                    result.lost.start += 1;
+                }
+            }
+            None => all = false,
+        }
+        offset += len;
+        link = Link { seq: link.seq + 1, crc };
+    }
+    Ok(result)
+}
+
+/// What follows the last record: a torn tail, or what is left of other histories.
+fn leftovers(
+    window: &mut Window<'_>,
+    found: &Collected,
+    used: usize,
+    tip: Tip,
+    walk: &mut Walk,
+    visit: &mut Visit<'_>,
+) -> Result<(), Stop> {
+    let last = found.frames.iter().map(Piece::end).max().unwrap_or(tip.offset);
+    if let Some(offset) = found.gave_up {
+        let damage = Damage {
+            offset,
+            bytes: window.end - offset,
+            lost: tip.link.seq..tip.link.seq,
+            kind: DamageKind::Unsearched,
+            mended: 0,
+            continuous: false,
+            lost_stable: 0,
+        };
+        let _ = visit(Event::Damage(damage));
+        return Ok(());
+    }
+    // Frames behind the last record that add nothing: they repeat what was there before.
+    if used < found.frames.len() {
+        let damage = Damage {
+            offset: tip.offset,
+            bytes: last.saturating_sub(tip.offset),
+            lost: tip.link.seq..tip.link.seq,
+            kind: DamageKind::Doubled,
+            mended: 0,
+            continuous: true,
+            lost_stable: 0,
+        };
+        if visit(Event::Damage(damage)).is_break() {
+            return Ok(());
+        }
+    }
+    if last < window.end {
+        let tip = Tip { offset: last, link: tip.link };
+        return tail(window, tip, walk, visit);
+    }
+    Ok(())
+}
+
+/// Bytes behind the last frame that hold no other.
+fn tail(window: &mut Window<'_>, tip: Tip, walk: &mut Walk, visit: &mut Visit<'_>) -> Result<(), Stop> {
+    let bytes = window.end - tip.offset;
+    let mut torn = TornTail { offset: tip.offset, bytes, mendable: false };
+    let mut mended = None;
+    if bytes >= FRAME_HEADER_BYTES as u64 && bytes <= (RECORD_BYTES_MAX + FRAME_HEADER_BYTES) as u64 {
+        let body = window.bytes(tip.offset, bytes as usize)?.to_vec();
+        if let Some(claim) = frame::claim(&body)
+            && (claim.len == body.len() || claim.prev == tip.link.crc && claim.seq == tip.link.seq)
+        {
+            mended = mend(body, tip.link, claim.crc, Checksum::Doubtful);
+        }
+    }
+    if let Some(bytes) = &mended {
+        torn.mendable = true;
+        walk.frames += 1;
+        let payload = &bytes[FRAME_HEADER_BYTES..];
+        let seq = tip.link.seq;
+        let found = Found { offset: tip.offset, seq, frame_bytes: bytes.len(), payload, mended: true };
+        let _ = visit(Event::Record(found));
+    }
+    walk.tail = Some(torn);
+    Ok(())
+}
+
+/// A file, read forward in large pieces.
+struct Window<'a> {
+    source: &'a dyn ReadAt,
+    end: u64,
+    at: u64,
+    buf: Vec<u8>,
+}
+
+impl Window<'_> {
+    /// The bytes from `offset` on: at least `want`, unless the file ends before.
+    fn bytes(&mut self, offset: u64, want: usize) -> io::Result<&[u8]> {
+        let room = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let want = want.min(room);
+        let has = offset.checked_sub(self.at).and_then(|skip| usize::try_from(skip).ok());
+        if let Some(skip) = has
+            && skip.checked_add(want).is_some_and(|need| need <= self.buf.len())
+        {
+            return Ok(&self.buf[skip..]);
+        }
+        self.buf.resize(want.max(WINDOW_BYTES).min(room), 0);
+        self.at = offset;
+        let got = frame::read_full(self.source, offset, &mut self.buf)?;
+        self.buf.truncate(got);
+        Ok(&self.buf)
+    }
+}

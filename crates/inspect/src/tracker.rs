@@ -1,0 +1,158 @@
+//! The state of a log while it is walked over, and how many things the log has numbered so far.
+
+use std::fmt;
+
+use trialog_ops::{Op, Param, ParamRef, Record, SessionKey, TrialId};
+use trialog_replay::{Digest, State, Verdict};
+
+/// How many things a log has numbered. Deleted studies count: their numbers are never used again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Studies, living or deleted.
+    pub studies: u64,
+    /// Trials of all studies.
+    pub trials: u64,
+    /// Parameters: names with their distributions.
+    pub params: u64,
+    /// Sessions: sequential writers.
+    pub sessions: u64,
+}
+
+impl Counts {
+    /// True if nothing is counted.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        *self == Counts::default()
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { studies, trials, params, sessions } = self;
+        write!(f, "{studies} studies, {trials} trials, {params} parameters, {sessions} sessions")
+    }
+}
+
+/// What the readable part of a log amounts to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readable {
+    /// How many records.
+    pub records: u64,
+    /// What they number.
+    pub counts: Counts,
+    /// The digest of the state after them.
+    pub digest: Digest,
+    /// Ops that replay rejected: lost races, mostly.
+    pub rejected: u64,
+    /// Ops of records that were appended twice and applied once.
+    pub repeated: u64,
+}
+
+/// A state that counts along.
+#[derive(Debug, Default)]
+pub(crate) struct Tracker {
+    pub(crate) state: State,
+    pub(crate) counts: Counts,
+    pub(crate) verdicts: Vec<Verdict>,
+    rejected: u64,
+    repeated: u64,
+}
+
+impl Tracker {
+    pub(crate) fn apply(&mut self, record: &Record) {
+        self.verdicts.clear();
+        self.state.apply(record, &mut self.verdicts);
+        for (op, verdict) in record.ops.iter().zip(&self.verdicts) {
+            match verdict {
+                Verdict::Study(id) => self.counts.studies = u64::from(id.0) + 1,
+                Verdict::Trial { id, .. } => self.counts.trials = id.0 + 1,
+                Verdict::Rejected(_) => self.rejected += 1,
+                Verdict::Repeated => self.repeated += 1,
+                Verdict::Applied | Verdict::Skipped => {}
+            }
+            for Param { param, .. } in params_of(op) {
+                if let ParamRef::Def(def) = param
+                    && let Some(key) = self.state.param_key(def)
+                {
+                    self.counts.params = self.counts.params.max(u64::from(key.0) + 1);
+                }
+            }
+        }
+        while let Ok(next) = u32::try_from(self.counts.sessions)
+            && self.state.session_id(SessionKey(next)).is_some()
+        {
+            self.counts.sessions += 1;
+        }
+    }
+
+    pub(crate) fn readable(&self) -> Readable {
+        Readable {
+            records: self.state.records(),
+            counts: self.counts,
+            digest: self.state.digest(),
+            rejected: self.rejected,
+            repeated: self.repeated,
+        }
+    }
+}
+
+/// The parameters that an op sets.
+pub(crate) fn params_of(op: &Op) -> &[Param] {
+    match op {
+        Op::SetParams { params, .. } => params,
+        Op::AddTrial { template, .. } => &template.params,
+        _ => &[],
+    }
+}
+
+/// The trial that an op names.
+pub(crate) fn trial_of(op: &Op) -> Option<TrialId> {
+    match op {
+        Op::ClaimTrial { trial, .. }
+        | Op::RequeueTrial { trial }
+        | Op::SetParams { trial, .. }
+        | Op::RetractParams { trial, .. }
+        | Op::Report { trial, .. }
+        | Op::FinishTrial { trial, .. }
+        | Op::SetTrialUserAttr { trial, .. }
+        | Op::SetTrialSystemAttr { trial, .. }
+        | Op::SetConstraint { trial, .. } => Some(*trial),
+        _ => None,
+    }
+}
+
+/// The study that an op names.
+pub(crate) fn study_of(op: &Op) -> Option<trialog_ops::StudyId> {
+    match op {
+        Op::DeleteStudy { study }
+        | Op::SetStudyUserAttr { study, .. }
+        | Op::SetStudySystemAttr { study, .. }
+        | Op::SetMetricNames { study, .. }
+        | Op::SetStudyConfig { study, .. }
+        | Op::CreateTrial { study, .. }
+        | Op::AddTrial { study, .. } => Some(*study),
+        _ => None,
+    }
+}
+
+/// The largest parameter key that an op names.
+pub(crate) fn key_of(op: &Op) -> Option<u32> {
+    let set = params_of(op).iter().filter_map(|param| match param.param {
+        ParamRef::Key(key) => Some(key.0),
+        ParamRef::Def(_) => None,
+    });
+    match op {
+        Op::RetractParams { params, .. } => params.iter().map(|key| key.0).max(),
+        _ => set.max(),
+    }
+}
+
+/// The time that an op carries, if it has one.
+pub(crate) fn times_of(op: &Op) -> [Option<trialog_ops::Timestamp>; 2] {
+    match op {
+        Op::CreateTrial { start, .. } | Op::ClaimTrial { start, .. } => [Some(*start), None],
+        Op::FinishTrial { end, .. } => [None, Some(*end)],
+        Op::AddTrial { template, .. } => [template.start, template.end],
+        _ => [None, None],
+    }
+}

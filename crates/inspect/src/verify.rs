@@ -1,0 +1,349 @@
+//! Is a log whole? Everything that is not, with its place, and what it means for the studies.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use trialog_codec::decode_record;
+use trialog_journal_file::RealOs;
+use trialog_journal_file::os::Os;
+use trialog_ops::{Op, Record, SessionRef, TrialNumber, TrialState};
+
+use crate::error::Error;
+use crate::scan::{Damage, DamageKind, Event, Found, TornTail};
+use crate::source::{LOOK_AGAIN_PAUSE, LOOKS_AGAIN, Source};
+use crate::tracker::{Counts, Readable, Tracker, key_of, params_of, study_of, trial_of};
+
+/// How many open trials are named; all are counted.
+const NAMED_MAX: usize = 16;
+
+/// What [`verify`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The log's path.
+    pub location: String,
+    /// The file's length.
+    pub file_bytes: u64,
+    /// What tells the log from all others, if its header can be read.
+    pub log_id: Option<[u8; 16]>,
+    /// Frames that verify or were mended, wherever they stand.
+    pub frames: u64,
+    /// What lies before the first loss: all that a reader sees, and what mending adds to it.
+    pub readable: Readable,
+    /// Records behind the first loss that verify in themselves.
+    pub records_behind: u64,
+    /// Every damage, in the order of the log.
+    pub damages: Vec<Damage>,
+    /// What the losses touch, if there are any.
+    pub affected: Option<Affected>,
+    /// Bytes at the end that are no frame yet, and may never become one. Not damage.
+    pub tail: Option<TornTail>,
+    /// The file is empty or its header was never finished: a log without records.
+    pub unfinished: bool,
+}
+
+/// What lost records may have changed, as far as can be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Affected {
+    /// Lost records, counted by the seqs that are missing.
+    pub records_lost: u64,
+    /// Trials that were running or waiting at the first loss: what happened to them then may be missing.
+    pub trials_open: u64,
+    /// The first of them.
+    pub named: Vec<OpenTrial>,
+    /// At least so many things were numbered by lost records, since later records name them.
+    pub numbered_min: Counts,
+    /// Ops behind the first loss that concern what was there before it, and so keep their meaning.
+    pub ops_placed: u64,
+    /// Ops behind it that create something, or name what was created later: their numbers cannot be proven.
+    pub ops_unplaced: u64,
+}
+
+/// A trial that had not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenTrial {
+    /// Its study's name.
+    pub study: String,
+    /// Its number.
+    pub number: TrialNumber,
+    /// Whether it was running or waiting.
+    pub state: TrialState,
+}
+
+impl Report {
+    /// True if there is no damage. A torn tail is none.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.damages.is_empty()
+    }
+
+    /// Lost records.
+    #[must_use]
+    pub fn records_lost(&self) -> u64 {
+        self.affected.as_ref().map_or(0, |affected| affected.records_lost)
+    }
+}
+
+/// Looks at every byte of the log at `path` and changes nothing.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::NotALog`], [`Error::NewerFormat`], or what the system says. Damage is no error.
+pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
+    verify_on(&RealOs::default(), path)
+}
+
+/// As [`verify`], on the given operating system.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_on(os: &dyn Os, path: impl AsRef<Path>) -> Result<Report, Error> {
+    let source = Source::open(os, path.as_ref())?;
+    let mut looks = 0;
+    loop {
+        let bytes = source.bytes()?;
+        let report = look(&source, bytes)?;
+        // The bytes of a write that is going on come in any order: what is damage stays.
+        let same = source.bytes()? == bytes;
+        if report.is_clean() || same && looks > 0 || looks == LOOKS_AGAIN {
+            return Ok(report);
+        }
+        os.sleep(LOOK_AGAIN_PAUSE * (1 << looks));
+        looks += 1;
+    }
+}
+
+fn look(source: &Source, end: u64) -> Result<Report, Error> {
+    let mut look = Look::default();
+    let walk = source.walk(end, &mut |event| look.meet(event))?;
+    if let Some(found) = look.newer {
+        return Err(Error::NewerFormat { location: source.location.clone(), found });
+    }
+    let readable = look.before.readable();
+    Ok(Report {
+        location: source.location.clone(),
+        file_bytes: walk.file_bytes,
+        log_id: walk.log_id,
+        frames: walk.frames,
+        readable,
+        records_behind: look.records_behind,
+        damages: look.damages,
+        affected: look.affected,
+        tail: walk.tail,
+        unfinished: walk.unfinished,
+    })
+}
+
+#[derive(Default)]
+struct Look {
+    before: Tracker,
+    damages: Vec<Damage>,
+    records_behind: u64,
+    affected: Option<Affected>,
+    /// Numbers that are given at most at this point, as far as the readable records tell.
+    given: Counts,
+    newer: Option<String>,
+}
+
+impl Look {
+    fn meet(&mut self, event: Event<'_>) -> ControlFlow<()> {
+        match event {
+            Event::Other { .. } => {}
+            Event::Damage(damage) => self.damage(damage),
+            Event::Record(found) => match decode_record(found.payload) {
+                Ok(record) => self.record(&record),
+                Err(error) if error.is_newer_format() && self.affected.is_none() => {
+                    self.newer = Some(error.to_string());
+                    return ControlFlow::Break(());
+                }
+                Err(_) => self.damage(unreadable(&found)),
+            },
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn damage(&mut self, damage: Damage) {
+        let lost = damage.lost.end - damage.lost.start;
+        let is_loss = lost > 0 || matches!(damage.kind, DamageKind::OtherHistory | DamageKind::Unsearched);
+        if is_loss {
+            let affected = self.affected.get_or_insert_with(|| {
+                self.given = self.before.counts;
+                open_trials(&self.before)
+            });
+            affected.records_lost += lost;
+        }
+        self.damages.push(damage);
+    }
+
+    fn record(&mut self, record: &Record) {
+        let Some(affected) = &mut self.affected else {
+            self.before.apply(record);
+            return;
+        };
+        self.records_behind += 1;
+        let known = self.before.counts;
+        let given = &mut self.given;
+        let raise = |given: &mut u64, min: &mut u64, named: u64| {
+            let missing = (named + 1).saturating_sub(*given);
+            *min += missing;
+            *given += missing;
+        };
+        match record.session {
+            SessionRef::Key(key) => raise(&mut given.sessions, &mut affected.numbered_min.sessions, key.0.into()),
+            SessionRef::Id(_) => given.sessions += 1,
+        }
+        for op in &record.ops {
+            if let Some(trial) = trial_of(op) {
+                raise(&mut given.trials, &mut affected.numbered_min.trials, trial.0);
+            }
+            if let Some(study) = study_of(op) {
+                raise(&mut given.studies, &mut affected.numbered_min.studies, study.0.into());
+            }
+            if let Some(key) = key_of(op) {
+                raise(&mut given.params, &mut affected.numbered_min.params, key.into());
+            }
+            match op {
+                Op::CreateStudy { .. } => given.studies += 1,
+                Op::CreateTrial { .. } | Op::AddTrial { .. } => given.trials += 1,
+                _ => {}
+            }
+            given.params += params_of(op).len() as u64;
+            if is_placed(op, known) { affected.ops_placed += 1 } else { affected.ops_unplaced += 1 }
+        }
+    }
+}
+
+/// True if all that the op names had its number before, and it makes nothing that gets one.
+pub(crate) fn is_placed(op: &Op, known: Counts) -> bool {
+    let makes = matches!(op, Op::CreateStudy { .. } | Op::CreateTrial { .. } | Op::AddTrial { .. });
+    !makes
+        && trial_of(op).is_none_or(|trial| trial.0 < known.trials)
+        && study_of(op).is_none_or(|study| u64::from(study.0) < known.studies)
+        && key_of(op).is_none_or(|key| u64::from(key) < known.params)
+}
+
+pub(crate) fn unreadable(found: &Found<'_>) -> Damage {
+    Damage {
+        offset: found.offset,
+        bytes: found.frame_bytes as u64,
+        lost: found.seq..found.seq + 1,
+        kind: DamageKind::Unreadable,
+        mended: 0,
+        continuous: true,
+        lost_stable: 0,
+    }
+}
+
+fn open_trials(tracker: &Tracker) -> Affected {
+    let mut affected = Affected::default();
+    for study in tracker.state.studies() {
+        affected.trials_open += (study.count(TrialState::Running) + study.count(TrialState::Waiting)) as u64;
+        for trial in study.running().chain(study.waiting()) {
+            if affected.named.len() == NAMED_MAX {
+                break;
+            }
+            let (number, state) = (trial.number(), trial.state());
+            affected.named.push(OpenTrial { study: study.name().into(), number, state });
+        }
+    }
+    affected
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { location, file_bytes, readable, .. } = self;
+        if self.unfinished {
+            return write!(f, "{location}: a log without records ({file_bytes} bytes)");
+        }
+        let verdict = match (self.is_clean(), self.records_lost()) {
+            (true, _) => "whole",
+            (false, 0) => "damaged, and no record is lost",
+            (false, _) => "damaged",
+        };
+        writeln!(f, "{location}: {verdict}, {file_bytes} bytes")?;
+        writeln!(f, "  readable: {} records, {}, digest {}", readable.records, readable.counts, readable.digest)?;
+        for damage in &self.damages {
+            writeln!(f, "  damage: {damage}")?;
+        }
+        if let Some(affected) = &self.affected {
+            writeln!(f, "  behind the first loss: {} records verify", self.records_behind)?;
+            write!(f, "{affected}")?;
+        }
+        if let Some(tail) = &self.tail {
+            writeln!(f, "  {tail}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Affected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  lost: {} records", self.records_lost)?;
+        if !self.numbered_min.is_zero() {
+            writeln!(f, "  lost with them, at least: {}", self.numbered_min)?;
+        }
+        writeln!(
+            f,
+            "  of the ops behind the loss {} concern what was there before it, and {} what cannot be placed for \
+             certain",
+            self.ops_placed, self.ops_unplaced
+        )?;
+        if self.trials_open > 0 {
+            write!(f, "  open at the loss, so what they became is uncertain: {} trials", self.trials_open)?;
+            for OpenTrial { study, number, state } in &self.named {
+                write!(f, "\n    trial {number} of {study:?} ({state})")?;
+            }
+            if self.trials_open > self.named.len() as u64 {
+                write!(f, "\n    and {} more", self.trials_open - self.named.len() as u64)?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Damage { offset, bytes, lost, .. } = self;
+        let what = match self.kind {
+            DamageKind::Header => "the header of the file does not verify",
+            DamageKind::Overwritten => "the bytes do not verify, and valid frames follow",
+            DamageKind::Inserted => "bytes that belong to no record stand between frames that follow one another",
+            DamageKind::Doubled => "frames of records that were there before",
+            DamageKind::CutOut => "records were cut out",
+            DamageKind::OtherHistory => {
+                "valid frames continue another history: spliced in from another log, or two writers wrote at one place"
+            }
+            DamageKind::Unreadable => "the frame of a record verifies, and its content cannot be read",
+            DamageKind::Unsearched => "too many places look like frames to search them all",
+        };
+        write!(f, "at byte {offset}, {bytes} bytes: {what}")?;
+        match lost.end - lost.start {
+            0 => f.write_str("; no record is lost")?,
+            1 => write!(f, "; record {} is lost", lost.start)?,
+            n => write!(f, "; {n} records are lost, {} to {}", lost.start, lost.end - 1)?,
+        }
+        if self.mended > 0 {
+            write!(f, "; {} can be mended, as their checksums prove", self.mended)?;
+        }
+        if lost.end > lost.start {
+            f.write_str(match (self.lost_stable, self.kind) {
+                (_, DamageKind::Unreadable) => "",
+                (0, _) => "; a loss of power explains it",
+                _ => "; they were known to be on stable storage, so the medium or another program damaged them",
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for TornTail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TornTail { offset, bytes, .. } = self;
+        write!(f, "torn tail at byte {offset}, {bytes} bytes: ")?;
+        f.write_str(if self.mendable {
+            "a record with one bit flipped, which a repair can mend and the next writer would cut"
+        } else {
+            "a write that is going on or was cut short; the next writer cuts it, no record is lost"
+        })
+    }
+}
