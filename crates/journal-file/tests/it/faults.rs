@@ -134,6 +134,19 @@ fn calls_that_go_on_failing_lose_nothing() {
     }
 }
 
+/// The handle that could not unlock lives on for reading, and must not keep everybody else out.
+#[test]
+fn a_lock_that_cannot_be_released_is_dropped_with_its_descriptor() {
+    let os = FakeOs::new();
+    let journal = open(&os).unwrap();
+    os.fail(Some(Call::Unlock), 0, Failure::Errno(EIO));
+    let error = journal.append(&[b"first"], Durability::Process).unwrap_err();
+    assert!(matches!(error, Error::Io { action: "unlock", .. }), "{error:?}");
+    let other = open_as(&os, 2).unwrap();
+    assert_eq!(other.append(&[b"second"], Durability::Process).unwrap().0, 1);
+    assert_eq!(read_all(&journal).0, [b"first".as_slice(), b"second"]);
+}
+
 #[test]
 fn short_reads_and_writes_are_finished() {
     for call in [Call::ReadAt, Call::WriteAt] {

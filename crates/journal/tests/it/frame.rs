@@ -149,8 +149,10 @@ fn every_flipped_bit_of_a_header_is_noticed() {
     for bit in 0..HEADER_BYTES * 8 {
         let mut bytes = header();
         bytes[bit / 8] ^= 1 << (bit % 8);
-        let check = check_header(&bytes, 1000);
-        assert!(matches!(check, HeaderCheck::Damaged { .. }), "bit {bit}: {check:?}");
+        for file_bytes in [HEADER_BYTES as u64, 1000] {
+            let check = check_header(&bytes, file_bytes);
+            assert!(matches!(check, HeaderCheck::Damaged { .. }), "bit {bit} of {file_bytes} bytes: {check:?}");
+        }
     }
 }
 
