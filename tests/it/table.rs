@@ -138,6 +138,8 @@ fn a_table_that_finds_no_room_says_so() {
         let error = table.write_csv(Full(room)).unwrap_err();
         assert!(error.to_string().starts_with("could not write the table"), "{error}");
         assert!(table.write_json_lines(Full(room)).is_err());
+        // Among other steps of a program it is an error like theirs.
+        assert_eq!(trialog::Error::from(error).to_string().matches("could not write the table").count(), 1);
     }
     assert!(table.write_csv(Full(10_000)).is_ok());
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use trialog_ops::{DistributionError, TrialNumber};
 use trialog_replay::Reason;
 
+use crate::table::TableError;
+
 /// How many of a log's studies are named where one is missing.
 const KNOWN_MAX: usize = 20;
 
@@ -30,6 +32,7 @@ pub(crate) enum Kind {
     SeveralObjectives { study: String, tried: &'static str },
     Objective { number: TrialNumber, source: BoxError },
     Url { url: String, detail: String },
+    Table(TableError),
     Invalid(String),
 }
 
@@ -197,6 +200,12 @@ impl Error {
     }
 }
 
+impl From<TableError> for Error {
+    fn from(error: TableError) -> Error {
+        Error::new(Kind::Table(error))
+    }
+}
+
 impl From<trialog_storage::Error> for Error {
     fn from(error: trialog_storage::Error) -> Error {
         Error::new(Kind::Storage(error))
@@ -254,6 +263,7 @@ impl fmt::Display for Error {
             }
             Kind::Objective { number, source } => write!(f, "the objective failed in trial {number}: {source}"),
             Kind::Url { url, detail } => write!(f, "cannot open {url:?}: {detail}"),
+            Kind::Table(error) => error.fmt(f),
             Kind::Invalid(detail) => f.write_str(detail),
         }
     }
@@ -265,6 +275,7 @@ impl std::error::Error for Error {
             Kind::Storage(error) => std::error::Error::source(error),
             Kind::Distribution { source, .. } => Some(source),
             Kind::Objective { source, .. } => Some(&**source),
+            Kind::Table(error) => std::error::Error::source(error),
             _ => None,
         }
     }
