@@ -175,3 +175,83 @@ impl State {
         read::state(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../../docs/format-snapshot.md");
+
+    const SECTIONS: [Section; 11] = [
+        Section::Sessions,
+        Section::Params,
+        Section::Index,
+        Section::Study,
+        Section::Trials,
+        Section::Objective,
+        Section::Param,
+        Section::Reports,
+        Section::Attributes,
+        Section::Front,
+        Section::End,
+    ];
+
+    /// The cells of the rows of the first table after a heading that begins like this.
+    fn table(heading: &str) -> Vec<Vec<&'static str>> {
+        let (_, behind) = DOCUMENT.split_once(heading).unwrap_or_else(|| panic!("no {heading:?} in the document"));
+        let rows =
+            behind.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+        rows.skip(2).map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
+    }
+
+    fn assert_rows(heading: &str, rows: &[(&str, usize)]) {
+        let mut at = 0;
+        let expected = rows.iter().map(|&(field, bytes)| {
+            at += bytes;
+            vec![(at - bytes).to_string(), bytes.to_string(), field.to_owned()]
+        });
+        let found = table(heading);
+        let found: Vec<Vec<&str>> = found.iter().map(|row| row[..3].to_vec()).collect();
+        assert_eq!(found, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_document_has_our_headers() {
+        let magic = MAGIC.map(|byte| format!("{byte:02x}")).join(" ");
+        let header = table("## The whole");
+        assert_eq!([header[0][3], header[1][3]], [format!("`{magic}`"), VERSION.to_string()]);
+        assert!(DOCUMENT.starts_with(&format!("# The format of snapshots, version {VERSION}\n")));
+        let fields = [("magic", 8), ("version", 4), ("flags", 4), ("records", 8), ("reserved", 4), ("crc", 4)];
+        assert_rows("## The whole", &fields);
+        assert_eq!(fields.iter().map(|(_, bytes)| bytes).sum::<usize>(), HEADER_LEN);
+        let fields = [("crc", 4), ("kind", 4), ("length", 8)];
+        assert_rows("Each section has", &fields);
+        assert_eq!(fields.iter().map(|(_, bytes)| bytes).sum::<usize>(), SECTION_HEADER_LEN);
+    }
+
+    #[test]
+    fn the_document_has_our_sections() {
+        let ours = SECTIONS.map(|section| [(section as u32).to_string(), format!("{section:?}")]);
+        let rows = table("<!-- sections -->");
+        assert_eq!(rows.iter().map(|row| [row[0], row[1]]).collect::<Vec<_>>(), ours);
+        let blocks = table("### Columns");
+        let kinds = [BLOCK_NONE, BLOCK_ALL, BLOCK_SOME].map(|kind| kind.to_string());
+        assert_eq!(blocks.iter().map(|row| row[0]).collect::<Vec<_>>(), kinds);
+        assert!(DOCUMENT.contains(&format!("in blocks of {BLOCK}")));
+    }
+
+    #[test]
+    #[should_panic(expected = "assertion")]
+    fn canary_another_field_is_noticed() {
+        assert_rows("Each section has", &[("crc", 4), ("kind", 4), ("length", 4)]);
+    }
+
+    #[test]
+    fn widths_are_the_least_that_hold() {
+        for (largest, width) in
+            [(0, 0), (1, 1), (0xff, 1), (0x100, 2), (0x1_0000, 4), (u64::MAX >> 32, 4), (1 << 32, 8)]
+        {
+            assert_eq!(width_of(largest), width, "{largest}");
+        }
+    }
+}
