@@ -3,6 +3,11 @@
 use std::time::Instant;
 
 use trialog::{Distribution, NewTrial, Study, Trial};
+use trialog_ops::{
+    Direction, Op, Param, ParamDef, ParamKey, ParamRef, Record, SessionId, SessionRef, StudyId, Timestamp,
+    TrialState, TrialTemplate,
+};
+use trialog_replay::State;
 
 /// The five parameters.
 pub const NAMES: [&str; 5] = ["x0", "x1", "x2", "x3", "x4"];
@@ -42,6 +47,38 @@ pub fn preload(study: &Study, n: usize) -> trialog::Result<()> {
         })
     });
     study.add_trials(trials)
+}
+
+/// The state of a log in which one study has `n` finished trials of ten floats.
+#[must_use]
+pub fn state_of_floats(n: usize) -> State {
+    let range = Distribution::float(-BOUND, BOUND).expect("the bounds are in order");
+    let study = Op::CreateStudy { name: "bench".to_owned(), directions: vec![Direction::Minimize], config: None };
+    let param = |key: u32, first: bool, value| {
+        let def = || ParamDef { name: format!("x{key}"), distribution: range.clone() };
+        let param = if first { ParamRef::Def(Box::new(def())) } else { ParamRef::Key(ParamKey(key)) };
+        Param { param, value }
+    };
+    let mut random = 1_u64;
+    let trials = (0..n).map(|number| {
+        let time = 1_700_000_000_000_000 + 1000 * number as i64;
+        let value = uniform(&mut random);
+        let params = (0..10).map(|key| param(key, number == 0, BOUND * (2.0 * uniform(&mut random) - 1.0)));
+        let template = TrialTemplate {
+            values: vec![value],
+            start: Some(Timestamp(time)),
+            end: Some(Timestamp(time + 700)),
+            params: params.collect(),
+            ..TrialTemplate::new(TrialState::Complete)
+        };
+        Op::AddTrial { study: StudyId(0), template: Box::new(template) }
+    });
+    let mut state = State::new();
+    for (op, counter) in std::iter::once(study).chain(trials).zip(0..) {
+        let session = SessionRef::Id(SessionId([1; 16]));
+        state.apply(&Record { session, counter, ops: vec![op] }, &mut Vec::new());
+    }
+    state
 }
 
 /// A number in `[0, 1)` of a linear congruential generator (Knuth's MMIX constants): good enough for filler.

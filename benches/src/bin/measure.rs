@@ -8,7 +8,8 @@ use std::process::{Command, ExitCode, Stdio};
 use serde_json::json;
 use trialog::samplers::{Random, Tpe, TpeOptions};
 use trialog::{Storage, Study};
-use trialog_benches::{Clock, peak_mib, preload, run_trials, suggest};
+use trialog_benches::{Clock, peak_mib, preload, run_trials, state_of_floats, suggest};
+use trialog_replay::State;
 
 type BoxError = Box<dyn std::error::Error>;
 
@@ -32,8 +33,11 @@ const MEASURES: &[(&str, Measure)] = &[
     ("bytes-per-trial", bytes_per_trial),
     ("best-trial-10k", best_trial),
     ("ask-with-dead-worker-10k", ask_with_dead_worker),
+    ("snapshot-load-1m", snapshot_load),
+    ("snapshot-write-1m", snapshot_write),
     ("worker", worker),
     ("opener", opener),
+    ("snapshot-loader", snapshot_loader),
 ];
 
 /// The words of the command line.
@@ -228,16 +232,20 @@ fn write_journal(given: &Given) -> Result<String, BoxError> {
 }
 
 fn open_journal(given: &Given) -> Result<(f64, f64, f64), BoxError> {
-    let path = write_journal(given)?;
-    // A process of its own, so that memory is that of opening alone.
+    write_journal(given)?;
+    in_process(given, "opener")
+}
+
+/// Runs another measurement in a process of its own, so that memory is its alone; it says wall time, processor time
+/// and peak memory.
+fn in_process(given: &Given, name: &str) -> Result<(f64, f64, f64), BoxError> {
     let mut command = Command::new(std::env::current_exe()?);
-    let output = command.args(["opener", "--n", &given.n.to_string(), "--dir"]).arg(&given.dir).output()?;
-    drop(path);
+    let output = command.args([name, "--n", &given.n.to_string(), "--dir"]).arg(&given.dir).output()?;
     let text = String::from_utf8(output.stdout)?;
     let figures: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
     match *figures {
         [wall, cpu, mib] => Ok((wall, cpu, mib)),
-        _ => Err(format!("the opener said {text:?}").into()),
+        _ => Err(format!("{name} said {text:?}").into()),
     }
 }
 
@@ -275,5 +283,45 @@ fn bytes_per_trial(given: &Given) -> Result<(), BoxError> {
     run_trials(&study, given.n)?;
     let bytes = std::fs::metadata(&path)?.len() - before;
     figure(given, "bytes", bytes as f64 / given.n as f64, &json!({}));
+    Ok(())
+}
+
+fn snapshot_path(given: &Given) -> PathBuf {
+    given.dir.join("study.snapshot")
+}
+
+/// Reads the snapshot of `n` trials of ten floats, from a file to a state.
+fn snapshot_load(given: &Given) -> Result<(), BoxError> {
+    let mut bytes = Vec::new();
+    state_of_floats(given.n).write_snapshot(&mut bytes);
+    std::fs::write(snapshot_path(given), &bytes)?;
+    let (wall, cpu, mib) = in_process(given, "snapshot-loader")?;
+    figure(given, "s", wall, &json!({ "cpu": cpu, "peak_mib": mib, "bytes": bytes.len() }));
+    Ok(())
+}
+
+fn snapshot_loader(given: &Given) -> Result<(), BoxError> {
+    let clock = Clock::start();
+    let state = State::read_snapshot(&std::fs::read(snapshot_path(given))?)?;
+    let (wall, cpu) = clock.read();
+    let found: usize = state.studies().map(|view| view.trial_count()).sum();
+    if found != given.n {
+        return Err(format!("there should be {} trials, and there are {found}", given.n).into());
+    }
+    println!("{wall} {cpu} {}", peak_mib());
+    Ok(())
+}
+
+/// Writes the same snapshot into memory that is there already.
+fn snapshot_write(given: &Given) -> Result<(), BoxError> {
+    let state = state_of_floats(given.n);
+    let mut bytes = Vec::new();
+    state.write_snapshot(&mut bytes);
+    bytes.clear();
+    let clock = Clock::start();
+    state.write_snapshot(&mut bytes);
+    let (wall, cpu) = clock.read();
+    let more = json!({ "cpu": cpu, "bytes_per_trial": bytes.len() as f64 / given.n as f64, "s": wall });
+    figure(given, "MB/s", bytes.len() as f64 / wall / 1e6, &more);
     Ok(())
 }
