@@ -28,18 +28,20 @@ pub(crate) struct Known {
     /// How many records are known to be on stable storage.
     stable: u64,
     index: Vec<Mark>,
+    /// Where this handle began, which is behind the start if it had a snapshot.
+    origin: Tip,
     tail: Tail,
     /// The place and the file's length at which a torn tail was found, so as not to search it again.
     torn: Option<(u64, u64)>,
 }
 
 /// Where the verified part ends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tip {
     pub(crate) offset: u64,
     pub(crate) link: Link,
     /// Where the last frame begins; 0 while there is only a header.
-    last: u64,
+    pub(crate) last: u64,
 }
 
 impl Default for Tip {
@@ -142,8 +144,16 @@ impl Known {
 
     fn begin(&mut self, header: Header) {
         self.tip = Tip { offset: HEADER_BYTES as u64, link: header.link(), last: 0 };
+        self.origin = self.tip;
         self.tail.offset = self.tip.offset;
         self.header = Some(header);
+    }
+
+    /// Goes on from a snapshot, in a handle that has read nothing but the header.
+    pub(crate) fn resume(&mut self, tip: Tip) {
+        self.tip = tip;
+        self.origin = tip;
+        self.tail.offset = tip.offset;
     }
 
     /// Verifies what stands behind the tip in a file of `file_bytes` bytes, a stretch at a time.
@@ -282,7 +292,15 @@ impl Known {
 
     /// The stretch of the file to read for records from `from` on that the tail does not have.
     pub(crate) fn past(&self, from: u64) -> Option<Past> {
-        let from = *self.index.get(usize::try_from(from / INDEX_RECORDS).ok()?)?;
+        let Tip { offset, link, .. } = self.origin;
+        // Marks from the origin on; what lies before a snapshot is read from the start, which is asked for rarely.
+        let from = if from < link.seq {
+            let header = self.header.as_ref()?;
+            Mark { offset: HEADER_BYTES as u64, link: header.link() }
+        } else {
+            let after = self.index.partition_point(|mark| mark.link.seq <= from);
+            after.checked_sub(1).map_or(Mark { offset, link }, |at| self.index[at])
+        };
         Some(Past { from, end: self.tip.offset })
     }
 
@@ -330,6 +348,11 @@ impl Known {
 
     /// Whether the file still begins with this log's header and has its last known frame where it was.
     pub(crate) fn still_there(&self, file: &dyn OsFile) -> bool {
+        self.holds(file, self.tip)
+    }
+
+    /// Whether the file begins with this log's header and has the last frame before `tip` where it was.
+    pub(crate) fn holds(&self, file: &dyn OsFile, tip: Tip) -> bool {
         let Some(header) = &self.header else {
             return true;
         };
@@ -339,7 +362,7 @@ impl Known {
         let has = |offset, buf: &mut [u8]| frame::read_full(&source, offset, buf).is_ok_and(|got| got == buf.len());
         has(0, &mut start)
             && start == header.encode()
-            && (self.tip.last == 0 || has(self.tip.last, &mut last) && last == self.tip.link.crc.to_le_bytes())
+            && (tip.last == 0 || has(tip.last, &mut last) && last == tip.link.crc.to_le_bytes())
     }
 
     /// Counts what is left, for the message.

@@ -25,11 +25,12 @@ mod lock;
 pub mod os;
 mod place;
 mod real;
+mod snapshot;
 
 pub use real::RealOs;
 
 use group::{Group, Syncs};
-use known::{Known, Step};
+use known::{Known, Step, Tip};
 use os::{Access, Os, OsFile, PathKind};
 use place::Place;
 use std::io;
@@ -39,7 +40,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use trialog_journal::header::Header;
-use trialog_journal::{Durability, Error, Journal, RECORD_BYTES_MAX, Seq, Visitor, frame};
+use trialog_journal::{Durability, Error, Journal, RECORD_BYTES_MAX, Seq, SnapshotSource, Visitor, frame};
 
 /// How often a reader without the lock looks again at what seems damaged, before it says so, and for how long
 /// it waits before the first time; each further wait is twice as long.
@@ -419,6 +420,38 @@ impl Journal for FileJournal {
                 looks += 1;
             }
         }
+    }
+
+    fn load_snapshot(&self) -> Option<(Seq, Vec<u8>)> {
+        let mut opened = self.opened();
+        let Opened { file, known } = &mut *opened;
+        if known.records() > 0 {
+            return None;
+        }
+        let header = known.header()?;
+        let bytes = self.look(&**file, known).ok()?;
+        let holds = |tip: Tip| tip.offset <= bytes && known.holds(&**file, tip);
+        let (tip, payload) = snapshot::load(&*self.os, &self.path, header, holds)?;
+        known.resume(tip);
+        Some((Seq(tip.link.seq), payload))
+    }
+
+    fn save_snapshot(&self, at: Seq, source: &mut SnapshotSource<'_>) -> Result<bool, Error> {
+        if self.check_writable().is_err() {
+            return Ok(false);
+        }
+        let opened = self.opened();
+        let (tip, header) = (opened.known.tip(), opened.known.header().copied());
+        drop(opened);
+        let Some(header) = header.filter(|_| tip.link.seq == at.0) else {
+            return Ok(false);
+        };
+        let newer =
+            snapshot::peek(&*self.os, &self.path, &header).is_some_and(|(kept, _)| kept.tip.link.seq >= at.0);
+        if newer {
+            return Ok(false);
+        }
+        snapshot::save(&*self.os, &self.path, &header, tip, source).map_err(self.place.io("write a snapshot of"))
     }
 
     fn location(&self) -> &str {

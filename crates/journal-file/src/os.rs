@@ -67,6 +67,12 @@ pub trait Os: Debug + Send + Sync {
     /// What the system says.
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn OsFile>>;
 
+    /// Gives a file another name, in the place of what had it.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Makes the names in a directory durable.
     ///
     /// # Errors

@@ -48,6 +48,10 @@ impl Os for RealOs {
         Ok(Arc::new(RealFile { file }))
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         sync_dir(path)
     }

@@ -14,6 +14,7 @@ pub use error::Error;
 pub use memory::MemoryJournal;
 
 use std::fmt;
+use std::io;
 use std::ops::ControlFlow;
 
 /// A position in a log: how many records lie before it, so also the index of the record that begins there.
@@ -49,6 +50,9 @@ pub const RECORD_BYTES_MAX: usize = (1 << 24) - 1;
 /// What [`Journal::read`] hands each record to; `Break` ends the reading before the next record.
 pub type Visitor<'a> = dyn FnMut(Seq, &[u8]) -> ControlFlow<()> + 'a;
 
+/// What hands a snapshot's bytes over, piece by piece, to whom it is given.
+pub type SnapshotSource<'a> = dyn FnMut(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> + 'a;
+
 /// A log of opaque records. All methods may be called from any thread.
 pub trait Journal: Send + Sync {
     /// Appends records, in order and next to one another, and returns the position of the first.
@@ -78,6 +82,23 @@ pub trait Journal: Send + Sync {
     /// [`Error::Corrupt`] at the first record that does not verify though later ones do (all before it have
     /// been handed over), [`Error::Regressed`] if the log ends before `from`, or what else the medium says.
     fn read(&self, from: Seq, visit: &mut Visitor<'_>) -> Result<Seq, Error>;
+
+    /// The newest snapshot that can be had, with the position it was taken at, for a handle that has read nothing
+    /// yet; reading then goes on from that position. A snapshot is a cache: whatever is wrong with one, there is
+    /// none.
+    fn load_snapshot(&self) -> Option<(Seq, Vec<u8>)> {
+        None
+    }
+
+    /// Keeps a snapshot of what the first `at` records amount to, in the place of an older one. Says whether it
+    /// did: a journal need not keep any, another writer may be at it, or records may have come since.
+    ///
+    /// # Errors
+    /// What the medium says; the log itself is as it was.
+    fn save_snapshot(&self, at: Seq, source: &mut SnapshotSource<'_>) -> Result<bool, Error> {
+        let _ = (at, source);
+        Ok(false)
+    }
 
     /// The path or URL, for messages.
     fn location(&self) -> &str;

@@ -8,6 +8,7 @@ pub use error::Error;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use session::{Session, Sessions};
@@ -21,6 +22,36 @@ pub struct Storage {
     journal: Box<dyn Journal>,
     replica: Mutex<Replica>,
     sessions: Mutex<Sessions>,
+    snapshots: Snapshots,
+    /// How many records there must be for the next snapshot.
+    snapshot_due: AtomicU64,
+}
+
+/// When a storage has its journal keep a snapshot, so that opening the log costs the snapshot and what came after.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Snapshots {
+    /// Never.
+    Off,
+    /// Once the log has grown by `growth` times what the last snapshot covered, and by `records_min` at least: all
+    /// the snapshots of a log then cost no more than a fixed part of writing it.
+    Auto {
+        /// How many records must have come since the last one.
+        records_min: u64,
+        /// By which part of itself the log must have grown.
+        growth: f64,
+    },
+}
+
+impl Snapshots {
+    /// How many records there must be for the next snapshot, after one that covers so many.
+    fn due_after(self, covered: u64) -> u64 {
+        match self {
+            Snapshots::Off => u64::MAX,
+            Snapshots::Auto { records_min, growth } => {
+                covered.saturating_add(records_min.max((covered as f64 * growth) as u64))
+            }
+        }
+    }
 }
 
 /// What this process knows of the log.
@@ -34,15 +65,63 @@ struct Replica {
 }
 
 impl Storage {
-    /// Takes a journal and replays it.
+    /// Takes a journal and replays it, without snapshots.
     ///
     /// # Errors
     /// What the journal says, and [`Error::NewerFormat`] or [`Error::BadRecord`] if a record cannot be decoded.
     pub fn new(journal: Box<dyn Journal>) -> Result<Storage, Error> {
-        let replica = Replica { state: State::new(), own: Vec::new(), inbox: BTreeMap::new(), scratch: Vec::new() };
-        let storage = Storage { journal, replica: Mutex::new(replica), sessions: Mutex::new(Sessions::default()) };
+        Storage::with_snapshots(journal, Snapshots::Off)
+    }
+
+    /// Takes a journal and replays it, from its newest snapshot on if it has one and the policy is not off.
+    ///
+    /// # Errors
+    /// As [`Storage::new`].
+    pub fn with_snapshots(journal: Box<dyn Journal>, snapshots: Snapshots) -> Result<Storage, Error> {
+        let snapshot = match snapshots {
+            Snapshots::Off => None,
+            Snapshots::Auto { .. } => journal.load_snapshot(),
+        };
+        // One that does not read as a state of its position is passed over: a snapshot only ever saves time.
+        let state = snapshot
+            .and_then(|(at, bytes)| State::read_snapshot(&bytes).ok().filter(|state| state.records() == at.0));
+        let state = state.unwrap_or_default();
+        let snapshot_due = AtomicU64::new(snapshots.due_after(state.records()));
+        let replica = Replica { state, own: Vec::new(), inbox: BTreeMap::new(), scratch: Vec::new() };
+        let storage = Storage {
+            journal,
+            replica: Mutex::new(replica),
+            sessions: Mutex::new(Sessions::default()),
+            snapshots,
+            snapshot_due,
+        };
         storage.refresh()?;
         Ok(storage)
+    }
+
+    /// Has the journal keep a snapshot if one is due. Nothing depends on whether that goes well.
+    fn snapshot_if_due(&self, records: u64) {
+        let due = self.snapshot_due.load(Ordering::Relaxed);
+        if records < due {
+            return;
+        }
+        // Whether or not this process writes it, and whatever comes of it, it need not ask again soon.
+        let next = self.snapshots.due_after(records);
+        if self.snapshot_due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            let _ = self.snapshot();
+        }
+    }
+
+    /// Has the journal keep a snapshot of everything so far, whatever the policy. Says whether it did.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn snapshot(&self) -> Result<bool, Error> {
+        self.refresh()?;
+        let state = self.with_state(State::clone);
+        let saved =
+            self.journal.save_snapshot(Seq(state.records()), &mut |sink| state.stream_snapshot(&mut *sink))?;
+        Ok(saved)
     }
 
     /// Path or URL of the journal, for messages.
@@ -103,6 +182,7 @@ impl Storage {
         }
         drop(replica);
         lock(&self.sessions).put_back(session);
+        self.snapshot_if_due(seq.0 + 1);
         mine.ok_or_else(|| Error::Vanished { location: self.location().to_owned(), seq: seq.0 })
     }
 

@@ -24,6 +24,7 @@ pub struct FakeOs {
 pub enum Call {
     PathKind,
     Open,
+    Rename,
     SyncDir,
     Random,
     ReadAt,
@@ -39,9 +40,10 @@ pub enum Call {
 
 impl Call {
     /// All of them.
-    pub const ALL: [Call; 13] = [
+    pub const ALL: [Call; 14] = [
         Call::PathKind,
         Call::Open,
+        Call::Rename,
         Call::SyncDir,
         Call::Random,
         Call::ReadAt,
@@ -427,6 +429,13 @@ impl Os for FakeOs {
         let (descriptor, boot) = (world.descriptors, world.boots);
         let process = self.process.load(Ordering::Relaxed);
         Ok(Arc::new(FakeFile { world: Arc::clone(&self.world), inode, descriptor, process, boot, writable }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut world = self.enter(Call::Rename)?;
+        let inode = world.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        world.names.insert(to.to_path_buf(), inode);
+        Ok(())
     }
 
     fn sync_dir(&self, _: &Path) -> io::Result<()> {

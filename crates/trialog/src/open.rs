@@ -6,9 +6,14 @@ use std::time::Duration;
 
 use trialog_journal::{Durability, Journal, MemoryJournal};
 use trialog_journal_file::FileJournal;
+use trialog_storage::Snapshots;
 
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
+
+/// When a snapshot is due. A record takes some microseconds to write and less than one to replay, a snapshot a small
+/// part of that for each record it covers: this keeps it below two in a hundred, and opening below a second.
+const SNAPSHOTS: Snapshots = Snapshots::Auto { records_min: 200_000, growth: 0.25 };
 
 /// Opens a storage: a path such as `runs.tlog` (or `file:runs.tlog`) for a file that processes share, made if it
 /// is not there, or `memory:` for one that dies with this process.
@@ -50,6 +55,7 @@ pub struct OpenOptions {
     must_exist: bool,
     durability: DurabilityLevel,
     lock_wait_max: Option<Duration>,
+    no_snapshots: bool,
 }
 
 impl OpenOptions {
@@ -87,6 +93,15 @@ impl OpenOptions {
         self
     }
 
+    /// Whether to keep a snapshot beside the log, and to begin with it: opening then costs the snapshot and what came
+    /// after. One is written whenever the log has grown by a quarter and by 200,000 records at least, by one of
+    /// the processes that share it. Default: true.
+    #[must_use]
+    pub fn snapshots(mut self, snapshots: bool) -> OpenOptions {
+        self.no_snapshots = !snapshots;
+        self
+    }
+
     /// Opens a storage by path or URL, as [`open`] does.
     ///
     /// # Errors
@@ -111,13 +126,14 @@ impl OpenOptions {
         self.open_journal(journal)
     }
 
-    /// Opens a storage on a journal of the caller's own: a medium that has no URL here. Only the durability is
-    /// taken from these options.
+    /// Opens a storage on a journal of the caller's own: a medium that has no URL here. Of these options only the
+    /// durability and the snapshots count.
     ///
     /// # Errors
     /// What the log says when it is read.
     pub fn open_journal(&self, journal: Box<dyn Journal>) -> Result<Storage> {
-        let inner = trialog_storage::Storage::new(journal)?;
+        let snapshots = if self.no_snapshots { Snapshots::Off } else { SNAPSHOTS };
+        let inner = trialog_storage::Storage::with_snapshots(journal, snapshots)?;
         Ok(Storage::new(Arc::new(inner), self.durability))
     }
 

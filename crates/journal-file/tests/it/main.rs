@@ -12,5 +12,6 @@ mod group;
 mod open;
 mod processes;
 mod protocol;
+mod snapshot;
 mod support;
 mod unordered;
