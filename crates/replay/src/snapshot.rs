@@ -2,6 +2,7 @@
 //! cache: whoever cannot read one ignores it and replays the log. `docs/format-snapshot.md` owns the bytes.
 
 mod index;
+mod payload;
 mod read;
 mod write;
 
