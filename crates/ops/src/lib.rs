@@ -7,6 +7,7 @@ mod distribution;
 mod ids;
 mod json;
 mod op;
+mod registry;
 mod trial;
 
 pub use config::{ComponentSpec, StudyConfig};
@@ -17,4 +18,5 @@ pub use distribution::{
 pub use ids::{ParamKey, SessionId, SessionKey, StudyId, Timestamp, TrialId, TrialNumber};
 pub use json::{Json, JsonError, MAX_JSON_DEPTH};
 pub use op::{Op, Param, ParamDef, ParamRef, Record, SessionRef, TrialTemplate};
+pub use registry::{Entry, Options, SpecError};
 pub use trial::{Direction, FinalState, TrialState};
