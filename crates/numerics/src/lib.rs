@@ -13,8 +13,8 @@ mod stream;
 pub use elementary::{exp, exp_in_place, ln, ln_in_place, log_sum_exp};
 pub use hypervolume::{hypervolume, select_by_hypervolume};
 pub use normal::{
-    HALF_LN_TAU, log_gauss_mass, log_gauss_mass_around, log_ndtr, ndtr, ndtri, ndtri_exp, trunc_normal_log_pdf,
-    trunc_normal_quantile,
+    HALF_LN_TAU, log_gauss_mass, log_gauss_mass_around, log_ndtr, narrow_mass_excess, ndtr, ndtri, ndtri_exp,
+    trunc_normal_log_pdf, trunc_normal_quantile,
 };
 pub use pareto::{dominates, non_dominated_ranks, pareto_front};
 pub use points::Points;

@@ -169,8 +169,8 @@ fn ndtri_tail(r: f64) -> f64 {
 
 /// The logarithm of the probability of `[a, b]`; minus infinity if the interval is empty.
 ///
-/// Ill-conditioned where the interval is narrow: differences of `Phi` cancel there, and
-/// [`log_gauss_mass_around`] integrates instead.
+/// Ill-conditioned where the interval is narrow: differences of `Phi` cancel there, and a series is integrated
+/// instead, as [`narrow_mass_excess`] has it.
 #[must_use]
 pub fn log_gauss_mass(a: f64, b: f64) -> f64 {
     let (middle, half) = (0.5 * a + 0.5 * b, 0.5 * b - 0.5 * a);
@@ -188,38 +188,62 @@ pub fn log_gauss_mass_around(middle: f64, half: f64) -> f64 {
     if half.is_nan() || half <= 0.0 {
         return f64::NEG_INFINITY;
     }
-    if half <= 0.25 && half * middle.abs() <= 0.25 {
-        return log_mass_of_narrow(middle, half);
+    match narrow_mass_excess(middle, half) {
+        Some(excess) => log(2.0 * half) - HALF_LN_TAU - 0.5 * middle * middle + log1p(excess),
+        None => log_mass_by_difference(middle - half, middle + half),
     }
-    log_mass_by_difference(middle - half, middle + half)
 }
 
-/// Term by term integration of the density's Taylor series about the middle: the derivatives of `phi` are
-/// `(-1)^n He_n phi` with Hermite's polynomials, and odd ones drop out, so that the mass is
-/// `2 h phi(m) sum He_2k(m) h^2k / (2k+1)!`. With `h <= 1/4` and `h |m| <= 1/4` eight terms reach the last place.
-fn log_mass_of_narrow(m: f64, h: f64) -> f64 {
+/// By how much of itself the probability of `[middle - half, middle + half]` exceeds the interval's length times the
+/// density in its middle; `None` where the interval is not narrow.
+///
+/// Term by term integration of the density's Taylor series: the derivatives of `phi` are `(-1)^n He_n phi` with
+/// Hermite's polynomials, and odd ones drop out, so that the mass is `2 h phi(m) sum He_2k(m) h^2k / (2k+1)!`.
+/// With `h <= 1/4` and `h |m| <= 1/4` seven terms after the first reach the last place.
+#[inline]
+#[must_use]
+pub fn narrow_mass_excess(middle: f64, half: f64) -> Option<f64> {
+    const TERMS: usize = 14;
+    /// `n / ((n + 1) (n + 2))` and `1 / (n + 2)`.
+    const STEPS: [(f64, f64); TERMS] = {
+        let mut steps = [(0.0, 0.0); TERMS];
+        let mut n = 1;
+        while n < TERMS {
+            let real = n as f64;
+            steps[n] = (real / ((real + 1.0) * (real + 2.0)), 1.0 / (real + 2.0));
+            n += 1;
+        }
+        steps
+    };
+    let product = middle * half;
+    if !(half <= 0.25 && product.abs() <= 0.25) {
+        return None;
+    }
     // The recurrence He_{n+1} = m He_n - n He_{n-1}, with h^n / (n+1)! folded into each term:
     // u_n = He_n h^n / (n+1)!.
-    let mh = m * h;
-    let (mut previous, mut current) = (1.0, 0.5 * mh);
-    let mut correction = 0.0;
-    for n in 1..14 {
-        let n = f64::from(n);
-        let next = (mh * current - n / (n + 1.0) * h * h * previous) / (n + 2.0);
-        (previous, current) = (current, next);
-        // Only even orders count; after the step `current` has order n + 1.
-        if n % 2.0 == 1.0 {
-            correction += current;
-        }
+    let square = half * half;
+    let (mut even, mut odd) = (1.0, 0.5 * product);
+    let mut excess = 0.0;
+    let mut n = 1;
+    while n < TERMS - 1 {
+        even = product * odd * STEPS[n].1 - STEPS[n].0 * square * even;
+        odd = product * even * STEPS[n + 1].1 - STEPS[n + 1].0 * square * odd;
+        excess += even;
+        n += 2;
     }
-    log(2.0 * h) - HALF_LN_TAU - 0.5 * m * m + log1p(correction)
+    even = product * odd * STEPS[n].1 - STEPS[n].0 * square * even;
+    Some(excess + even)
 }
 
 fn log_mass_by_difference(a: f64, b: f64) -> f64 {
-    if b <= 0.0 {
+    // Neither probability underflows down to there.
+    const DEEP: f64 = -37.0;
+    if a > 0.0 {
+        log_mass_by_difference(-b, -a)
+    } else if b <= 0.0 && a >= DEEP {
+        log(ndtr(b) - ndtr(a))
+    } else if b <= 0.0 {
         log_of_difference(log_ndtr(b), log_ndtr(a))
-    } else if a >= 0.0 {
-        log_of_difference(log_ndtr(-a), log_ndtr(-b))
     } else {
         // What is missing to 1, from both sides.
         log1p(-(ndtr(a) + ndtr(-b)))

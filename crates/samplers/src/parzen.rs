@@ -6,7 +6,9 @@
 
 mod axis;
 mod density;
+mod groups;
 mod mixture;
+mod series;
 mod widths;
 
 pub use axis::{Axis, NumericAxis};

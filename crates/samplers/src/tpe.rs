@@ -10,8 +10,8 @@ mod split;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use trialog_ops::{ComponentSpec, Distribution, Json, ParamDef, TrialNumber, TrialState};
-use trialog_replay::{Over, StudyView};
+use trialog_ops::{ComponentSpec, Distribution, Json, ParamDef, StudyId, TrialNumber, TrialState};
+use trialog_replay::{Lineage, Over, StudyView};
 
 use crate::options::Reader;
 use crate::parzen::{Axis, Density, KernelOptions, Mixture, Weights};
@@ -64,16 +64,32 @@ impl Default for TpeOptions {
 #[derive(Debug, Default)]
 pub struct Tpe {
     options: TpeOptions,
-    /// The last ranking of several objectives, which is costly and asked for once per parameter. Kept with all that
-    /// it follows from, so that a wrong one cannot be taken; losing it costs time only.
-    ranking: Mutex<Option<Arc<Ranking>>>,
+    /// The good trials of the last view, which are asked for once per parameter. Losing them costs time only.
+    kept: Mutex<Option<Kept>>,
+}
+
+/// What was found out about a view.
+#[derive(Clone, Debug)]
+struct Kept {
+    lineage: Lineage,
+    study: StudyId,
+    position: u64,
+    good: Arc<[u32]>,
+    /// How the trials of several objectives were ranked, which stays the same until one ends.
+    ranking: Option<Arc<Ranking>>,
+}
+
+impl Kept {
+    fn is_of(&self, view: &StudyView) -> bool {
+        self.position == view.position() && self.study == view.id() && self.lineage == *view.lineage()
+    }
 }
 
 impl Tpe {
     /// The sampler with these options.
     #[must_use]
     pub fn new(options: TpeOptions) -> Tpe {
-        Tpe { options, ranking: Mutex::new(None) }
+        Tpe { options, kept: Mutex::new(None) }
     }
 
     /// Reads the options of a log; what is not named has its default.
@@ -103,21 +119,33 @@ impl Tpe {
     /// The trials that count as good, by number.
     #[must_use]
     pub fn good_trials(&self, view: &StudyView) -> Vec<TrialNumber> {
-        let good = split::good(view, self.good_count(view), |losses| self.ranked(losses));
-        good.into_iter().map(TrialNumber).collect()
+        self.good(view).iter().copied().map(TrialNumber).collect()
     }
 
     /// Forgets what was kept to save time. Suggestions stay the same.
     pub fn drop_caches(&self) {
-        *self.ranking.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn ranked(&self, losses: split::Losses) -> Arc<Ranking> {
-        let mut kept = self.ranking.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*kept {
-            Some(ranking) if ranking.is_of(&losses) => Arc::clone(ranking),
-            _ => Arc::clone(kept.insert(Arc::new(Ranking::new(losses)))),
+    fn good(&self, view: &StudyView) -> Arc<[u32]> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(view)) {
+            return Arc::clone(&kept.good);
         }
+        let mut ranking = kept.and_then(|kept| kept.ranking);
+        let good = split::good(view, self.good_count(view), |losses| {
+            let known = ranking.take().filter(|ranking| ranking.is_of(&losses));
+            Arc::clone(ranking.insert(known.unwrap_or_else(|| Arc::new(Ranking::new(losses)))))
+        });
+        let good: Arc<[u32]> = Arc::from(good);
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Kept {
+            lineage: view.lineage().clone(),
+            study: view.id(),
+            position: view.position(),
+            good: Arc::clone(&good),
+            ranking,
+        });
+        good
     }
 
     fn good_count(&self, view: &StudyView) -> usize {
@@ -148,7 +176,7 @@ impl Tpe {
     ) -> Vec<f64> {
         let axes: Vec<Axis> = space.iter().map(|(_, distribution)| Axis::of(distribution)).collect();
         let names: Vec<&str> = space.iter().map(|(name, _)| *name).collect();
-        let good = split::good(view, self.good_count(view), |losses| self.ranked(losses));
+        let good = self.good(view);
         let others = observe::Others { good: &good, asking: number, running: self.options.constant_liar };
         let good_weights = if view.directions().len() == 1 { Weights::Recent } else { Weights::Equal };
         let below =

@@ -159,6 +159,36 @@ fn values(stream: &mut Stream, axis: &Axis, distribution: &Distribution, n: usiz
     drawn
 }
 
+/// Along one axis equal kernels are merged, and many of them become series.
+#[test]
+fn one_axis_is_the_definition() {
+    for (text, prior_weight) in [
+        ("float -3 5 0 0", 1.0),
+        ("float -3 5 0 0", 1e-3),
+        ("float -3 5 0 0", 1e-9),
+        ("float 1e-6 1e3 1 0", 1.0),
+        ("int 0 40 0 1", 1.0),
+        ("int 1 90 1 1", 1.0),
+        ("int 0 90000 0 1", 1.0),
+        ("categorical 5", 1.0),
+    ] {
+        let d = distribution(text);
+        let axis = Axis::of(&d);
+        for (n, spread) in [(70, 1.0), (400, 0.1), (3000, 0.0), (3000, 0.02), (3000, 1.0)] {
+            let mut stream = Stream::new(&[n as u64]);
+            let observed = values(&mut stream, &axis, &d, n, spread);
+            let options = KernelOptions { prior_weight, ..KernelOptions::default() };
+            let mixture = Mixture::new(&[axis], vec![observed], Weights::Recent, options);
+            let uniform = Mixture::new(&[axis], vec![Vec::new()], Weights::Equal, options);
+            let mut points = mixture.sample(&mut stream, 24);
+            points.extend(uniform.sample(&mut stream, 24));
+            for (point, fast) in points.iter().zip(Density::new(&mixture).log_densities(&points)) {
+                close(&format!("{text} n={n} at {point:?}"), fast, mixture.log_density(point), 1e-10);
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(120))]
 
