@@ -111,7 +111,7 @@ fn replay(golden: &str) -> BTreeMap<String, Tally> {
 #[test]
 fn decisions_are_optunas() {
     let tallies = replay(GOLDEN);
-    // Where a study is about a deviation, how far it goes: the crate's documentation says why.
+    // Where a study is about a deviation, how far it goes; the rules' modules say why.
     let pinned = |kind: &str, equal, eager, lenient| {
         assert_eq!(tallies[kind], Tally { equal, eager, lenient }, "{kind}");
     };
