@@ -30,6 +30,7 @@ const MEASURES: &[(&str, Measure)] = &[
     ("tpe-ask-10k", tpe_ask),
     ("replay-1m", replay),
     ("open-50k", open_study),
+    ("open-1m", open_study),
     ("bytes-per-trial", bytes_per_trial),
     ("best-trial-10k", best_trial),
     ("ask-with-dead-worker-10k", ask_with_dead_worker),
@@ -37,6 +38,7 @@ const MEASURES: &[(&str, Measure)] = &[
     ("snapshot-write-1m", snapshot_write),
     ("worker", worker),
     ("opener", opener),
+    ("replayer", replayer),
     ("snapshot-loader", snapshot_loader),
 ];
 
@@ -231,9 +233,9 @@ fn write_journal(given: &Given) -> Result<String, BoxError> {
     Ok(path)
 }
 
-fn open_journal(given: &Given) -> Result<(f64, f64, f64), BoxError> {
+fn open_journal(given: &Given, how: &str) -> Result<(f64, f64, f64), BoxError> {
     write_journal(given)?;
-    in_process(given, "opener")
+    in_process(given, how)
 }
 
 /// Runs another measurement in a process of its own, so that memory is its alone; it says wall time, processor time
@@ -249,10 +251,19 @@ fn in_process(given: &Given, name: &str) -> Result<(f64, f64, f64), BoxError> {
     }
 }
 
-/// Opens the journal of the measurement above and says how long that took.
+/// Opens the journal as its last user left it, with its snapshot, and says how long that took.
 fn opener(given: &Given) -> Result<(), BoxError> {
+    open_timed(given, &trialog::OpenOptions::new())
+}
+
+/// Opens the journal with nothing but the log.
+fn replayer(given: &Given) -> Result<(), BoxError> {
+    open_timed(given, &trialog::OpenOptions::new().snapshots(false))
+}
+
+fn open_timed(given: &Given, options: &trialog::OpenOptions) -> Result<(), BoxError> {
     let clock = Clock::start();
-    let study = trialog::OpenOptions::new().read_only(true).open(journal(&given.dir))?.study("bench").load()?;
+    let study = options.clone().read_only(true).open(journal(&given.dir))?.study("bench").load()?;
     let (wall, cpu) = clock.read();
     check(&study, given.n)?;
     println!("{wall} {cpu} {}", peak_mib());
@@ -260,7 +271,7 @@ fn opener(given: &Given) -> Result<(), BoxError> {
 }
 
 fn replay(given: &Given) -> Result<(), BoxError> {
-    let (wall, cpu, mib) = open_journal(given)?;
+    let (wall, cpu, mib) = open_journal(given, "replayer")?;
     let scale = MILLION as f64 / given.n as f64;
     let mut more = json!({ "cpu": cpu * scale, "peak_mib": mib, "trials": given.n });
     if given.n != MILLION {
@@ -271,7 +282,7 @@ fn replay(given: &Given) -> Result<(), BoxError> {
 }
 
 fn open_study(given: &Given) -> Result<(), BoxError> {
-    let (wall, cpu, mib) = open_journal(given)?;
+    let (wall, cpu, mib) = open_journal(given, "opener")?;
     figure(given, "s", wall, &json!({ "cpu": cpu, "peak_mib": mib }));
     Ok(())
 }
