@@ -3,5 +3,6 @@
 //! Never a dependency of the library itself.
 
 mod os;
+pub mod sim;
 
 pub use os::{Call, Failure, FakeOs, Lie, Survival};

@@ -1,0 +1,286 @@
+//! What simulated processes do: they open the log, commit and follow, die and begin anew, and report to the oracle
+//! what they tried, what they were told and what they saw.
+
+use super::draw::{Draw, mix};
+use super::naive::NaiveJournal;
+use super::oracle::Watch;
+use super::os::{Sim, SimOs};
+use super::plan::{Mix, Role, Subject};
+use super::world::Phase;
+use std::sync::Arc;
+use std::time::Duration;
+use trialog_codec::encode_record;
+use trialog_journal::{Durability, Error, Journal, Seq, Visitor};
+use trialog_journal_file::{FileJournal, Network, Options};
+use trialog_ops::{
+    Direction, Distribution, FinalState, Json, Op, Param, ParamDef, ParamRef, Record, SessionId, SessionRef,
+    StudyId, Timestamp, TrialId,
+};
+use trialog_storage::Storage;
+
+/// A journal that tells the oracle everything that passes through it.
+#[derive(Clone)]
+struct Watched {
+    inner: Arc<dyn Journal>,
+    sim: Arc<Sim>,
+    watch: Watch,
+}
+
+impl Journal for Watched {
+    fn append(&self, records: &[&[u8]], durability: Durability) -> Result<Seq, Error> {
+        for record in records {
+            self.sim.world().oracle.note_attempt(record);
+        }
+        let first = self.inner.append(records, durability)?;
+        let mut world = self.sim.world();
+        let durable = durability == Durability::Power || world.is_network();
+        for (seq, record) in (first.0..).zip(records) {
+            world.oracle.note_ack(seq, record, durable);
+        }
+        if let Some(steps) = &mut world.steps {
+            steps.push(super::images::Step::Ack { records: first.0 + records.len() as u64, durable });
+        }
+        Ok(first)
+    }
+
+    fn read(&self, from: Seq, visit: &mut Visitor<'_>) -> Result<Seq, Error> {
+        self.inner.read(from, &mut |seq, record| {
+            self.sim.world().oracle.note_seen(self.watch, seq.0, record);
+            visit(seq, record)
+        })
+    }
+
+    fn location(&self) -> &str {
+        self.inner.location()
+    }
+}
+
+/// A process's handles on the log.
+struct Handle {
+    os: SimOs,
+    journal: Watched,
+    storage: Storage,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.os.sim.world().oracle.unwatch(self.journal.watch);
+    }
+}
+
+impl Handle {
+    fn open(os: &SimOs, role: Role) -> Result<Handle, trialog_storage::Error> {
+        let (subject, lock_wait_max, watch) = {
+            let mut world = os.sim.world();
+            (world.plan.journal, world.plan.lock_wait_max, world.oracle.watch(os.client))
+        };
+        let read_only = role == Role::Reader;
+        let inner: Arc<dyn Journal> = match subject {
+            Subject::File => {
+                let options = Options { read_only, create: !read_only, lock_wait_max, network: Network::Auto };
+                Arc::new(FileJournal::open_on(Arc::new(os.clone()), super::PATH, &options)?)
+            }
+            Subject::Naive(bug) => Arc::new(NaiveJournal::open(Arc::new(os.clone()), super::PATH, read_only, bug)?),
+        };
+        let journal = Watched { inner, sim: Arc::clone(&os.sim), watch };
+        let storage = Storage::new(Box::new(journal.clone()))?;
+        Ok(Handle { os: os.clone(), journal, storage })
+    }
+}
+
+/// A client's life, from its first process to the last look of all.
+pub(crate) fn live(sim: &Arc<Sim>, me: usize) {
+    let (role, mix_of_ops, seed) = {
+        let world = sim.world();
+        (world.plan.roles[me], world.plan.mix.clone(), world.plan.seed)
+    };
+    let mut pid = me as u32 + 1;
+    loop {
+        let mut work = Work {
+            role,
+            mix: mix_of_ops.clone(),
+            draw: Draw::new(seed, mix(u64::from(pid))),
+            session: SessionId(u128::from(mix(seed ^ u64::from(pid))).to_le_bytes()),
+            counter: 0,
+        };
+        let os = SimOs { sim: Arc::clone(sim), client: me, pid };
+        while os.is_alive() && !os.is_over() {
+            match Handle::open(&os, role) {
+                Ok(handle) => work.run(&handle),
+                Err(error) => note_error(&os, None, &error),
+            }
+            pause(&os, &mut work.draw);
+        }
+        if os.is_alive() || os.is_over() {
+            break;
+        }
+        // The death was the last process's; its successor begins when the world lets it.
+        let mut world = sim.world();
+        world.oracle.counts.deaths += 1;
+        pid = world.revive(me);
+    }
+    sim.settle(me);
+    let pid = if sim.world().clients[me].alive { pid } else { sim.world().revive(me) };
+    look_once_more(&SimOs { sim: Arc::clone(sim), client: me, pid }, role);
+}
+
+fn pause(os: &SimOs, draw: &mut Draw) {
+    use trialog_journal_file::os::Os as _;
+    if os.is_alive() {
+        os.sleep(Duration::from_micros(1 << draw.below(12)));
+    }
+}
+
+/// Everything has been written: a process that opens the log now must come to the state that the log makes.
+fn look_once_more(os: &SimOs, role: Role) {
+    debug_assert_eq!(os.sim.world().phase, Phase::Final);
+    let looked = Handle::open(os, role).and_then(|handle| {
+        handle.storage.refresh()?;
+        Ok(handle.storage.with_state(|state| (state.records(), state.digest())))
+    });
+    let mut world = os.sim.world();
+    match looked {
+        Ok((records, digest)) => world.oracle.note_digest(os.client, records, digest),
+        // A reader finds nothing where nobody came to make a log.
+        Err(trialog_storage::Error::Journal(Error::NotFound { .. })) if world.log_bytes().is_empty() => {}
+        Err(error) => world.oracle.violate(format!("client {} cannot open the log at the end: {error}", os.client)),
+    }
+}
+
+/// Some errors are the world's, and some are nobody's.
+fn note_error(os: &SimOs, watch: Option<Watch>, error: &trialog_storage::Error) {
+    let mut world = os.sim.world();
+    if !world.is_alive(os.client, os.pid) {
+        return;
+    }
+    world.note(|_| format!("client {} got: {error}", os.client));
+    world.oracle.counts.errors += 1;
+    let quiet = world.plan.is_quiet();
+    let tainted = watch.is_none_or(|watch| world.oracle.is_tainted(watch));
+    let allowed = match error {
+        trialog_storage::Error::Journal(error) => match error {
+            Error::Locked { .. } | Error::NotFound { .. } => true,
+            Error::Io { .. } | Error::OutOfSpace { .. } | Error::Poisoned { .. } | Error::Unsupported { .. } => {
+                !quiet
+            }
+            // A look at what should still be there takes any failure to read it for its absence.
+            // A header that a dead creator left half done may be read half old and half new.
+            Error::Corrupt { offset: 0, .. } => !quiet,
+            Error::Regressed { .. } => tainted || world.plan.faults.errno > 0,
+            _ => false,
+        },
+        _ => false,
+    };
+    if !allowed {
+        world.oracle.violate(format!("client {} got an error that nothing explains: {error}", os.client));
+    }
+}
+
+/// What one process does, drawn from a stream of its own.
+struct Work {
+    role: Role,
+    mix: Mix,
+    draw: Draw,
+    session: SessionId,
+    counter: u64,
+}
+
+impl Work {
+    fn run(&mut self, handle: &Handle) {
+        while handle.os.is_alive() && !handle.os.is_over() {
+            let result = match self.role {
+                Role::Writer if self.draw.ppm(850_000) => self.commit(handle),
+                Role::Batcher if self.draw.ppm(850_000) => self.append(handle),
+                _ => handle.storage.refresh(),
+            };
+            if let Err(error) = result {
+                note_error(&handle.os, Some(handle.journal.watch), &error);
+                // A lock that somebody keeps says nothing against the handle.
+                if !matches!(error, trialog_storage::Error::Journal(Error::Locked { .. })) {
+                    return;
+                }
+            }
+            if self.draw.ppm(300_000) || self.role == Role::Reader {
+                pause(&handle.os, &mut self.draw);
+            }
+            if self.draw.ppm(10_000) {
+                return;
+            }
+        }
+    }
+
+    fn durability(&mut self) -> Durability {
+        if self.draw.ppm(self.mix.durable_ppm) { Durability::Power } else { Durability::Process }
+    }
+
+    fn commit(&mut self, handle: &Handle) -> Result<(), trialog_storage::Error> {
+        let ops = self.ops();
+        let (count, durability) = (ops.len(), self.durability());
+        let verdicts = handle.storage.commit(ops, durability)?;
+        if verdicts.len() != count {
+            handle.os.sim.world().oracle.violate("a commit got verdicts for other ops than its own");
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, handle: &Handle) -> Result<(), trialog_storage::Error> {
+        let count = self.draw.index(6);
+        let mut records = Vec::new();
+        for _ in 0..count {
+            self.counter += 1;
+            let ops = self.ops();
+            let mut bytes = Vec::new();
+            encode_record(
+                &Record { session: SessionRef::Id(self.session), counter: self.counter, ops },
+                &mut bytes,
+            );
+            records.push(bytes);
+        }
+        let slices: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
+        let durability = self.durability();
+        handle.journal.append(&slices, durability)?;
+        handle.storage.refresh()
+    }
+
+    fn ops(&mut self) -> Vec<Op> {
+        let count = 1 + self.draw.index(3);
+        (0..count).map(|_| self.op()).collect()
+    }
+
+    fn op(&mut self) -> Op {
+        let mix = &self.mix;
+        let weights = [mix.studies, mix.trials, mix.params, mix.reports, mix.finishes, mix.attrs];
+        let mut at = self.draw.below(u64::from(weights.iter().sum::<u32>())) as u32;
+        let kind = weights.iter().position(|&weight| {
+            let hit = at < weight;
+            at = at.saturating_sub(weight);
+            hit
+        });
+        let study = StudyId(self.draw.below(2) as u32);
+        let trial = TrialId(self.draw.below(12));
+        let time = Timestamp(self.draw.below(1000) as i64);
+        let value = self.draw.below(100) as f64;
+        match kind.unwrap_or(0) {
+            0 => Op::CreateStudy {
+                name: format!("study {}", self.draw.below(3)),
+                directions: vec![Direction::Minimize],
+                config: None,
+            },
+            1 => Op::CreateTrial { study, start: time },
+            2 => {
+                let distribution = Distribution::float(0.0, 100.0).expect("a range in order");
+                let def = ParamDef { name: format!("x{}", self.draw.below(3)), distribution };
+                Op::SetParams { trial, params: vec![Param { param: ParamRef::Def(Box::new(def)), value }] }
+            }
+            3 => Op::Report { trial, step: self.draw.below(8), value },
+            4 => Op::FinishTrial { trial, state: FinalState::Complete, values: vec![value], end: time },
+            _ => {
+                let bytes = self.draw.below(u64::from(self.mix.attr_bytes_max) + 1) as usize;
+                let letter = char::from(b'a' + self.draw.below(26) as u8);
+                let text: String = std::iter::repeat_n(letter, bytes).collect();
+                let value = Json::parse(&format!("\"{text}\"")).expect("a string of letters");
+                Op::SetTrialUserAttr { trial, key: String::from("note"), value }
+            }
+        }
+    }
+}
