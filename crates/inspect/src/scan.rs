@@ -316,10 +316,11 @@ fn behind_damage(
     }
     let mut by_seq: Vec<usize> = (0..pieces.len()).collect();
     by_seq.sort_by_key(|&at| (pieces[at].seq, pieces[at].offset));
-    let mut used = 0;
-    while let Some((piece, step)) = next_piece(pieces, &by_seq, tip) {
+    // What has been made of each piece: it was taken, or told to be doubled.
+    let mut settled = vec![false; pieces.len()];
+    while let Some((next, step)) = next_piece(pieces, &by_seq, tip) {
         if step != Next::Adjacent {
-            let Gap { damage, mended } = gap(window, pieces, tip, piece, step)?;
+            let Gap { damage, mended } = gap(window, pieces, tip, next, step)?;
             for (seq, (offset, bytes)) in (tip.link.seq..).zip(&mended) {
                 walk.frames += 1;
                 let payload = &bytes[FRAME_HEADER_BYTES..];
@@ -328,23 +329,31 @@ fn behind_damage(
                     return Ok(());
                 }
             }
+            if damage.kind == DamageKind::Doubled {
+                let from = pieces.partition_point(|piece| piece.offset < tip.offset);
+                let to = pieces.partition_point(|piece| piece.offset < next.offset);
+                settled[from..to].fill(true);
+            }
             // Nothing that continues another history can be told from it.
             let is_over = damage.kind == DamageKind::OtherHistory;
             if visit(Event::Damage(damage)).is_break() || is_over {
                 return Ok(());
             }
         }
-        used += 1;
-        let bytes = window.bytes(piece.offset, piece.len)?;
-        if let Check::Valid(frame) = frame::check(bytes, Link { seq: piece.seq, crc: piece.prev }) {
+        if let Ok(at) = pieces.binary_search_by_key(&next.offset, |piece| piece.offset) {
+            settled[at] = true;
+        }
+        let bytes = window.bytes(next.offset, next.len)?;
+        if let Check::Valid(frame) = frame::check(bytes, Link { seq: next.seq, crc: next.prev }) {
             walk.frames += 1;
-            if visit(event(&frame, piece.offset, false)).is_break() {
+            if visit(event(&frame, next.offset, false)).is_break() {
                 return Ok(());
             }
         }
-        tip = Tip { offset: piece.end(), link: piece.next() };
+        tip = Tip { offset: next.end(), link: next.next() };
     }
-    leftovers(window, &found, used, tip, walk, visit)
+    let unsettled = settled.contains(&false);
+    leftovers(window, &found, unsettled, tip, walk, visit)
 }
 
 /// How the next frame follows the last one.
@@ -399,7 +408,10 @@ fn gap(window: &mut Window<'_>, pieces: &[Piece], tip: Tip, next: Piece, step: N
         Next::Adjacent | Next::Chained => {
             damage.kind = if doubled { DamageKind::Doubled } else { DamageKind::Inserted };
         }
-        Next::OtherHistory => damage.kind = DamageKind::OtherHistory,
+        Next::OtherHistory => {
+            damage.kind = DamageKind::OtherHistory;
+            damage.bytes = window.end.saturating_sub(tip.offset);
+        }
         Next::Gap if next.offset <= tip.offset => damage.kind = DamageKind::CutOut,
         Next::Gap => {
             let result = mend_gap(window, tip, next)?;
@@ -443,7 +455,7 @@ fn mend_gap(window: &mut Window<'_>, tip: Tip, next: Piece) -> Result<Mended, St
             break;
         }
         let crc = crc_known.unwrap_or(claim.crc);
-        let body = window.bytes(offset, len as usize)?.to_vec();
+        let body = window.exactly(offset, len as usize)?;
         if is_last && (claim.crc == next.prev && genuine && fits) {
             result.continuous = true;
         }
@@ -467,7 +479,7 @@ fn mend_gap(window: &mut Window<'_>, tip: Tip, next: Piece) -> Result<Mended, St
 fn leftovers(
     window: &mut Window<'_>,
     found: &Collected,
-    used: usize,
+    unsettled: bool,
     tip: Tip,
     walk: &mut Walk,
     visit: &mut Visit<'_>,
@@ -487,7 +499,7 @@ fn leftovers(
         return Ok(());
     }
     // Frames behind the last record that add nothing: they repeat what was there before.
-    if used < found.frames.len() {
+    if unsettled {
         let damage = Damage {
             offset: tip.offset,
             bytes: last.saturating_sub(tip.offset),
@@ -514,7 +526,7 @@ fn tail(window: &mut Window<'_>, tip: Tip, walk: &mut Walk, visit: &mut Visit<'_
     let mut torn = TornTail { offset: tip.offset, bytes, mendable: false };
     let mut mended = None;
     if bytes >= FRAME_HEADER_BYTES as u64 && bytes <= (RECORD_BYTES_MAX + FRAME_HEADER_BYTES) as u64 {
-        let body = window.bytes(tip.offset, bytes as usize)?.to_vec();
+        let body = window.exactly(tip.offset, bytes as usize)?;
         if let Some(claim) = frame::claim(&body)
             && (claim.len == body.len() || claim.prev == tip.link.crc && claim.seq == tip.link.seq)
         {
@@ -557,5 +569,11 @@ impl Window<'_> {
         let got = frame::read_full(self.source, offset, &mut self.buf)?;
         self.buf.truncate(got);
         Ok(&self.buf)
+    }
+
+    /// A copy of so many bytes, or of fewer if the file ends before.
+    fn exactly(&mut self, offset: u64, want: usize) -> io::Result<Vec<u8>> {
+        let bytes = self.bytes(offset, want)?;
+        Ok(bytes[..want.min(bytes.len())].to_vec())
     }
 }

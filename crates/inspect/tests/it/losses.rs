@@ -1,0 +1,1 @@
+//! Repairs of logs whose losses cost numbers.

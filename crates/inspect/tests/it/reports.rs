@@ -1,0 +1,1 @@
+//! What stat, history and the reports say.
