@@ -22,6 +22,7 @@
 mod group;
 mod known;
 mod lock;
+pub mod mounts;
 pub mod os;
 mod place;
 mod real;
@@ -36,7 +37,7 @@ use place::Place;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use trialog_journal::header::Header;
@@ -46,6 +47,9 @@ use trialog_journal::{Durability, Error, Journal, RECORD_BYTES_MAX, Seq, Snapsho
 /// it waits before the first time; each further wait is twice as long.
 const LOOKS_AGAIN: u32 = 5;
 const LOOK_AGAIN_PAUSE: Duration = Duration::from_millis(1);
+
+/// How long a log on a local file system may have been deleted before its handles notice.
+const LOOK_CLOSELY_EVERY: Duration = Duration::from_millis(50);
 
 /// How to open a log.
 #[derive(Clone, Debug)]
@@ -96,6 +100,8 @@ pub struct FileJournal {
     process: AtomicU32,
     /// Whether the log was once read to its end, so that what is new is likely to be little.
     caught_up: AtomicBool,
+    /// When to look whether the file still has its name, on the system's monotonic clock.
+    look_closely_at: AtomicU64,
     poison: OnceLock<String>,
     opened: Mutex<Opened>,
     group: Group,
@@ -155,6 +161,7 @@ impl FileJournal {
             identity: stat.identity,
             process,
             caught_up: AtomicBool::new(false),
+            look_closely_at: AtomicU64::new(0),
             poison: OnceLock::new(),
             opened: Mutex::new(Opened { file, known: Known::new() }),
             group: Group::default(),
@@ -328,8 +335,14 @@ impl FileJournal {
         if known.still_there(file) { Ok(bytes) } else { Err(known.regressed(file, &self.place)) }
     }
 
-    /// The file's length. A file without a name is nobody's log any more.
+    /// The file's length. A file without a name is nobody's log any more: on a local file system, where a look at the
+    /// length alone costs less, that is found out a little later.
     fn look(&self, file: &dyn OsFile, known: &Known) -> Result<u64, Error> {
+        let now = self.os.monotonic().as_nanos() as u64;
+        if !self.fenced && now < self.look_closely_at.load(Ordering::Relaxed) {
+            return file.bytes().map_err(self.place.io("look at"));
+        }
+        self.look_closely_at.store(now + LOOK_CLOSELY_EVERY.as_nanos() as u64, Ordering::Relaxed);
         let stat = file.stat().map_err(self.place.io("look at"))?;
         if stat.links == 0 {
             return Err(self.place.regressed(known.records(), 0));

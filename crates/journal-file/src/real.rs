@@ -235,56 +235,23 @@ mod locks {
 
 #[cfg(target_os = "linux")]
 mod file_systems {
+    use crate::mounts::{classify, mount_of_device, parse_mounts};
     use crate::os::FileSystem;
+    use nix::sys::stat::{major, minor};
     use nix::sys::statfs::fstatfs;
     use std::fs::File;
     use std::io;
     use std::os::unix::fs::MetadataExt as _;
 
-    /// Type numbers from the kernel's `magic.h` and the file systems' own sources.
-    const NETWORK: [(u32, &str); 13] = [
-        (0x6969, "NFS"),
-        (0x517b, "SMB"),
-        (0xff53_4d42, "CIFS"),
-        (0xfe53_4d42, "SMB"),
-        (0x0bd0_0bd0, "Lustre"),
-        (0x1983_0326, "BeeGFS"),
-        (0x6573_5546, "FUSE"),
-        (0x00c3_6400, "Ceph"),
-        (0x5346_414f, "AFS"),
-        (0x4750_4653, "GPFS"),
-        (0x7461_636f, "OCFS2"),
-        (0x0116_1970, "GFS2"),
-        (0x0102_1997, "9P"),
-    ];
-
     pub(super) fn of(file: &File) -> io::Result<FileSystem> {
         // The field's type differs between platforms; the numbers have 32 bits on all.
         let kind = fstatfs(file)?.filesystem_type().0 as u32;
-        let Some((_, name)) = NETWORK.iter().find(|(magic, _)| *magic == kind) else {
-            return Ok(FileSystem { name: String::from("local"), network: false, lock_doubt: None });
-        };
-        let options = mount_options(file).unwrap_or_default();
-        Ok(FileSystem { name: String::from(*name), network: true, lock_doubt: lock_doubt(name, &options) })
-    }
-
-    /// Mounts whose locks stay on this machine, though the file does not.
-    fn lock_doubt(name: &str, options: &str) -> Option<String> {
-        const LOCAL: [&str; 5] = ["nolock", "local_lock=all", "local_lock=posix", "localflock", "nobrl"];
-        let given = options.split([',', ' ']).find(|option| LOCAL.contains(option));
-        match (given, name) {
-            (Some(option), _) => Some(format!("it is mounted with `{option}`")),
-            (None, "BeeGFS") => Some(String::from("BeeGFS keeps locks to one machine unless told otherwise")),
-            (None, _) => None,
+        if !classify(Some(kind), None).network {
+            return Ok(classify(Some(kind), None));
         }
-    }
-
-    fn mount_options(file: &File) -> Option<String> {
-        let device = file.metadata().ok()?.dev();
-        let number = format!("{}:{}", nix::sys::stat::major(device), nix::sys::stat::minor(device));
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-        let line = mounts.lines().find(|line| line.split(' ').nth(2) == Some(&number))?;
-        Some(String::from(line))
+        let device = file.metadata()?.dev();
+        let mounts = parse_mounts(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
+        Ok(classify(Some(kind), mount_of_device(&mounts, major(device), minor(device))))
     }
 }
 

@@ -1,1 +1,236 @@
-//! Repairs of logs whose losses cost numbers.
+//! Repairs of logs whose losses cost numbers, of logs without a header, of hostile ones, and of none at all.
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::logs::{
+    LOG, Log, TARGET, create, every_op, finish, float, fold, key, os_with, param, records_of, report, set, study,
+    with_sessions,
+};
+use trialog_inspect::{DamageKind, Error, Repair, Trust, Why, repair_on, verify_on};
+use trialog_journal::frame::{Claim, KIND_RECORD};
+use trialog_ops::{Op, Record, TrialId, TrialState};
+use trialog_replay::State;
+use trialog_testkit::{Call, Failure};
+
+/// Two workers on one study, as the facade has them write.
+fn workers(trials: u64) -> Vec<Record> {
+    let mut ops: Vec<(usize, Vec<Op>)> = vec![(0, vec![study("s")])];
+    for trial in 0..trials {
+        let worker = (trial % 2) as usize;
+        let value = trial as f64 / 64.0;
+        ops.push((worker, vec![create(0, 10 * trial as i64)]));
+        let params = match trial {
+            0 => vec![param(float("x"), value)],
+            7 => vec![param(key(0), value), param(float("late"), value)],
+            8.. => vec![param(key(0), value), param(key(1), value)],
+            _ => vec![param(key(0), value)],
+        };
+        ops.push((worker, vec![set(trial, params)]));
+        ops.push((worker, vec![report(trial, 1, value)]));
+        ops.push((worker, vec![finish(trial, value, 10 * trial as i64 + 5)]));
+    }
+    with_sessions(ops, 0)
+}
+
+fn damage(log: &Log, lost: &[usize]) -> Vec<u8> {
+    let mut bytes = log.bytes.clone();
+    for n in lost {
+        bytes[log.bounds[*n]..log.bounds[n + 1]].fill(0);
+    }
+    bytes
+}
+
+fn repaired(bytes: &[u8], trust: Trust) -> (Repair, State) {
+    let os = os_with(bytes);
+    let repair = repair_on(&os, LOG, TARGET, trust).unwrap();
+    let report = verify_on(&os, TARGET).unwrap();
+    assert!(report.is_clean() && report.tail.is_none(), "{report}");
+    let state = fold(&records_of(&os.file(Path::new(TARGET)).unwrap()));
+    assert_eq!(state.digest(), repair.readable.digest);
+    (repair, state)
+}
+
+/// Nothing in `state` contradicts the log as it was: a trial says no more than it did, and the same.
+fn never_wrong(state: &State, log: &Log, what: &str) {
+    let truth = log.state_at(log.records.len());
+    for view in state.studies() {
+        let true_view = truth.view(view.id()).unwrap();
+        for trial in view.trials().filter(|trial| trial.system_attr(trialog_inspect::LOST_TRIAL_ATTR).is_none()) {
+            let was = true_view.trial(trial.number()).unwrap();
+            assert_eq!(trial.id(), was.id(), "{what}");
+            if trial.state() == TrialState::Complete {
+                assert_eq!(trial.value(0), was.value(0), "{what}");
+                assert_eq!(trial.end(), was.end(), "{what}");
+            }
+            for (name, _, value) in trial.params() {
+                assert_eq!(was.param(name), Some(value), "{what}: {name}");
+            }
+            for reported in trial.reports() {
+                assert!(was.reports().contains(reported), "{what}");
+            }
+        }
+    }
+}
+
+/// Every stretch of up to four records zeroed: the proven repair is never wrong, nor is the likely one where
+/// workers go on as they do, and the likely one keeps every later trial under its number.
+#[test]
+fn likely_repairs_line_numbers_up() {
+    let log = Log::new(workers(12), 1);
+    let records = log.records.len();
+    for from in 1..records - 8 {
+        for len in 1..=4 {
+            let lost: Vec<usize> = (from..from + len).collect();
+            let bytes = damage(&log, &lost);
+            let what = format!("{lost:?} lost");
+            let (_, proven) = repaired(&bytes, Trust::Proven);
+            never_wrong(&proven, &log, &what);
+            let (repair, likely) = repaired(&bytes, Trust::Likely);
+            never_wrong(&likely, &log, &what);
+            assert_eq!(repair.records_lost(), len as u64, "{what}: {repair}");
+            assert!(repair.set_aside.is_empty(), "{what}");
+            assert_eq!(likely.trial(TrialId(11)), log.state_at(records).trial(TrialId(11)), "{what}");
+            let creates = lost.iter().filter(|&&n| matches!(log.records[n].ops[0], Op::CreateTrial { .. })).count();
+            assert_eq!(repair.assumed.unwrap().trials, creates as u64, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_lost_definition_keeps_out_what_needs_it() {
+    let log = Log::new(workers(12), 1);
+    let n = 2 + 7 * 4;
+    assert!(matches!(&log.records[n].ops[0], Op::SetParams { params, .. } if params.len() == 2));
+    let (repair, state) = repaired(&damage(&log, &[n]), Trust::Likely);
+    assert_eq!(repair.assumed.unwrap().params, 1);
+    assert!(repair.left_out.iter().all(|left| left.why == Why::Param(1) && left.op == "set_params"), "{repair}");
+    assert_eq!(repair.left_out.len(), 4);
+    assert_eq!(state.studies().next().unwrap().count(TrialState::Complete), 12);
+}
+
+/// With two studies nobody can say whose a lost trial was.
+#[test]
+fn a_trial_lost_among_studies_is_not_guessed() {
+    let ops: Vec<(usize, Vec<Op>)> = vec![
+        (0, vec![study("a")]),
+        (0, vec![study("b")]),
+        (0, vec![create(0, 1)]),
+        (0, vec![create(1, 2)]),
+        (0, vec![create(0, 3)]),
+        (0, vec![finish(0, 0.0, 4)]),
+        (0, vec![finish(1, 1.0, 5)]),
+        (0, vec![finish(2, 2.0, 6)]),
+    ];
+    let log = Log::new(with_sessions(ops, 0), 1);
+    let (repair, state) = repaired(&damage(&log, &[3]), Trust::Likely);
+    assert_eq!(repair.assumed, None);
+    let whys: Vec<Why> = repair.left_out.iter().map(|left| left.why).collect();
+    assert_eq!(whys, [Why::Numbers, Why::Trial(1), Why::Trial(2)]);
+    never_wrong(&state, &log, "b's trial lost");
+    assert_eq!(state.trial(TrialId(1)), None);
+}
+
+#[test]
+fn a_log_without_its_header_is_whole_otherwise() {
+    let log = Log::new(every_op(0.0), 1);
+    let mut bytes = log.bytes.clone();
+    for fill in [0, 0xaa] {
+        bytes[..64].fill(fill);
+        let report = verify_on(&os_with(&bytes), LOG).unwrap();
+        assert_eq!(report.damages[0].kind, DamageKind::Header);
+        assert_eq!((report.damages.len(), report.records_lost()), (1, 0), "{report}");
+        let (repair, state) = repaired(&bytes, Trust::Proven);
+        assert!(repair.is_lossless());
+        assert_eq!(state.digest(), log.state_at(log.records.len()).digest());
+    }
+}
+
+/// The original stays, a failure leaves no log, and a second attempt is possible elsewhere.
+#[test]
+fn a_failed_repair_leaves_no_log() {
+    let log = Log::new(every_op(0.0), 1);
+    for call in [Call::WriteAt, Call::SyncData, Call::SyncDir] {
+        for after in 0..3 {
+            let os = os_with(&log.bytes);
+            os.fail(Some(call), after, Failure::Error(io::ErrorKind::Other));
+            if repair_on(&os, LOG, TARGET, Trust::Proven).is_ok() {
+                assert!(after > 0);
+                continue;
+            }
+            let left = verify_on(&os, TARGET);
+            assert!(matches!(left, Err(Error::NotALog { .. })) || left.is_ok_and(|r| r.unfinished || r.is_clean()));
+            assert_eq!(os.file(Path::new(LOG)).unwrap(), log.bytes);
+            assert!(repair_on(&os, LOG, "/elsewhere", Trust::Proven).unwrap().is_lossless());
+        }
+    }
+}
+
+#[test]
+fn what_is_there_is_left_alone() {
+    let log = Log::new(every_op(0.0), 1);
+    let os = os_with(&log.bytes);
+    os.put(TARGET, b"precious");
+    for target in [TARGET, LOG] {
+        let error = repair_on(&os, LOG, target, Trust::Likely).unwrap_err();
+        assert!(matches!(error, Error::TargetExists { .. }), "{error}");
+    }
+    assert_eq!(os.file(Path::new(TARGET)).unwrap(), b"precious");
+}
+
+/// Bytes that someone made to be slow: headers everywhere that claim long frames, and records far ahead.
+#[test]
+fn hostile_logs_end_in_time() {
+    let log = Log::new(every_op(0.0), 1);
+    let start = Instant::now();
+    let claim = |len, seq| Claim { len, kind: KIND_RECORD, seq, crc: 1, prev: 2, unsynced: 0 };
+    let mut headers = log.bytes.clone();
+    for n in 0..20_000 {
+        headers.extend_from_slice(&claim(200_000, 30 + n).encode());
+    }
+    let report = verify_on(&os_with(&headers), LOG).unwrap();
+    assert_eq!(report.readable.records, log.records.len() as u64);
+    assert_eq!(report.damages.iter().map(|damage| damage.kind).collect::<Vec<_>>(), [DamageKind::Unsearched]);
+
+    let mut zeros = log.bytes.clone();
+    zeros.resize(4 << 20, 0);
+    assert!(verify_on(&os_with(&zeros), LOG).unwrap().is_clean());
+
+    // A whole frame that says that four billion records lie before it.
+    let mut far = Log::new(every_op(0.0), 1).bytes;
+    let mut frame = Vec::new();
+    trialog_journal::frame::push_unsealed(&mut frame, KIND_RECORD, &[1, 1, 0]);
+    trialog_journal::frame::seal(&mut frame, trialog_journal::frame::Link { seq: u64::from(u32::MAX), crc: 7 }, 0);
+    far.extend_from_slice(&frame);
+    for trust in [Trust::Proven, Trust::Likely] {
+        let (repair, state) = repaired(&far, trust);
+        assert_eq!(state.records(), log.records.len() as u64, "{repair}");
+        assert_eq!(repair.set_aside.len(), 1);
+    }
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_a_loss_and_no_more() {
+    let log = Log::new(workers(3), 1);
+    let mut link = None;
+    let mut bytes = log.bytes[..log.bounds[4]].to_vec();
+    for n in 4..log.records.len() {
+        let claim = trialog_journal::frame::claim(&log.bytes[log.bounds[n]..]).unwrap();
+        let mut payload = log.bytes[log.bounds[n] + 24..log.bounds[n + 1]].to_vec();
+        if n == 4 {
+            payload = vec![1, 9, 1, 7, 1, 0xff];
+        }
+        let mut frame = Vec::new();
+        trialog_journal::frame::push_unsealed(&mut frame, KIND_RECORD, &payload);
+        let at = link.unwrap_or(trialog_journal::frame::Link { seq: 4, crc: claim.prev });
+        link = Some(trialog_journal::frame::seal(&mut frame, at, 0));
+        bytes.extend_from_slice(&frame);
+    }
+    let report = verify_on(&os_with(&bytes), LOG).unwrap();
+    assert_eq!(report.damages.len(), 1, "{report}");
+    assert_eq!((report.damages[0].kind, report.damages[0].lost.clone()), (DamageKind::Unreadable, 4..5));
+    let (repair, state) = repaired(&bytes, Trust::Proven);
+    assert_eq!(repair.records_lost(), 1);
+    never_wrong(&state, &log, "record 4");
+}
