@@ -33,9 +33,13 @@ use crate::verify::{self, is_placed, unreadable};
 /// The system attribute that marks a placeholder for a lost trial.
 pub const LOST_TRIAL_ATTR: &str = "trialog:lost";
 
+/// What stands in the place of the header until all is written: text, so that whoever opens the file is told.
+pub(crate) const UNFINISHED: &[u8; HEADER_BYTES] =
+    b"unfinished repair of a Trialog log: remove it and repair again.\n";
+
 /// How much is written at a time, and synced.
 const CHUNK_BYTES: usize = 1 << 20;
-/// More lost records than this are stood in for only if the file once had room for them.
+/// More lost records than this are stood in for only if the file once had room for them; more lost trials never are.
 const PLACEHOLDERS_FREE: u64 = 1 << 16;
 
 /// What to believe of records behind a loss.
@@ -260,13 +264,15 @@ impl Search {
             match op {
                 Op::CreateStudy { name, .. } => {
                     let known = self.before.state.study_id(name).filter(|id| !self.deleted.contains(&id.0));
-                    self.given.studies += u64::from(known.is_none() && self.names.insert(name.clone()));
+                    let is_new = known.is_none() && self.names.insert(name.clone());
+                    self.given.studies = self.given.studies.saturating_add(is_new.into());
                 }
                 Op::DeleteStudy { study } => {
                     self.deleted.insert(study.0);
                 }
                 Op::CreateTrial { study, .. } | Op::AddTrial { study, .. } => {
-                    self.given.trials += u64::from(!self.deleted.contains(&study.0));
+                    let is_living = !self.deleted.contains(&study.0);
+                    self.given.trials = self.given.trials.saturating_add(is_living.into());
                 }
                 _ => {}
             }
@@ -275,7 +281,7 @@ impl Search {
                     && self.before.state.param_key(def).is_none()
                     && self.defs.insert((**def).clone())
                 {
-                    self.given.params += 1;
+                    self.given.params = self.given.params.saturating_add(1);
                 }
             }
         }
@@ -388,7 +394,7 @@ impl Work {
                     stand_ins = trials;
                     let assumed = self.assumed.get_or_insert_default();
                     assumed.trials += missing.trials;
-                    assumed.params += missing.params;
+                    assumed.params = assumed.params.saturating_add(missing.params);
                     let known = match self.phase {
                         Phase::Assumed { params } => params,
                         _ => None,
@@ -409,7 +415,7 @@ impl Work {
 
     /// Trials that stand for the lost ones, if it is clear whose they were.
     fn stand_ins(&self, missing: Counts) -> Option<Vec<Op>> {
-        if missing.studies > 0 || missing.trials > self.placeholders_max {
+        if missing.studies > 0 || missing.trials > PLACEHOLDERS_FREE {
             return None;
         }
         if missing.trials == 0 {
@@ -548,6 +554,7 @@ impl Writer {
         os.random(&mut log_id).map_err(io("find a random id for"))?;
         let header = Header { flags: 0, log_id, first_seq: 0, created_us: os.wall_us(), chain_start: 0 };
         let (offset, link) = (HEADER_BYTES as u64, header.link());
+        write_full(&*file, 0, UNFINISHED).map_err(io("write to"))?;
         Ok(Writer { location, file, header, offset, link, stable: 0, frames: Vec::new() })
     }
 

@@ -15,6 +15,7 @@ use trialog_journal::frame::{
 use trialog_journal::header::{HEADER_BYTES, HeaderCheck, check_header};
 
 use crate::mend::{Checksum, mend};
+use crate::repair::UNFINISHED;
 
 const WINDOW_BYTES: usize = 256 << 10;
 const BUDGET_FACTOR: u64 = 16;
@@ -148,6 +149,7 @@ pub(crate) fn walk(source: &dyn ReadAt, end: u64, visit: &mut Visit<'_>) -> Resu
         }
         HeaderCheck::Newer { found } => return Err(Stop::Newer(found)),
         HeaderCheck::Damaged { .. } => without_header(&mut window, &mut walk, visit)?,
+        HeaderCheck::Foreign { found } if start.starts_with(UNFINISHED) => return Err(Stop::NotALog(found)),
         HeaderCheck::Foreign { found } => {
             // A lost first sector leaves a log that nothing but its frames gives away.
             let begins = collect(&mut window, HEADER_BYTES as u64, 0, end)?;
@@ -314,11 +316,12 @@ fn behind_damage(
     if found.gave_up.is_none() && !misfit_here && !pieces.iter().any(|piece| piece.seq >= tip.link.seq) {
         return tail(window, tip, walk, visit);
     }
-    let mut by_seq: Vec<usize> = (0..pieces.len()).collect();
-    by_seq.sort_by_key(|&at| (pieces[at].seq, pieces[at].offset));
+    let order = Order::new(pieces);
     // What has been made of each piece: it was taken, or told to be doubled.
     let mut settled = vec![false; pieces.len()];
-    while let Some((next, step)) = next_piece(pieces, &by_seq, tip) {
+    let mut taken = vec![false; pieces.len()];
+    while let Some((at, step)) = order.next(pieces, &taken, tip) {
+        let next = pieces[at];
         if step != Next::Adjacent {
             let Gap { damage, mended } = gap(window, pieces, tip, next, step)?;
             for (seq, (offset, bytes)) in (tip.link.seq..).zip(&mended) {
@@ -340,9 +343,8 @@ fn behind_damage(
                 return Ok(());
             }
         }
-        if let Ok(at) = pieces.binary_search_by_key(&next.offset, |piece| piece.offset) {
-            settled[at] = true;
-        }
+        settled[at] = true;
+        taken[at] = true;
         let bytes = window.bytes(next.offset, next.len)?;
         if let Check::Valid(frame) = frame::check(bytes, Link { seq: next.seq, crc: next.prev }) {
             walk.frames += 1;
@@ -369,19 +371,37 @@ enum Next {
     OtherHistory,
 }
 
-/// The frame that comes next in the log, wherever it stands.
-fn next_piece(pieces: &[Piece], by_seq: &[usize], tip: Tip) -> Option<(Piece, Next)> {
-    let Tip { offset: at, link } = tip;
-    let first = by_seq.partition_point(|&index| pieces[index].seq < link.seq);
-    let same = || by_seq[first..].iter().map(|&index| pieces[index]).take_while(|piece| piece.seq == link.seq);
-    let chained = same().filter(|piece| piece.continues(link));
-    if let Some(piece) = chained.min_by_key(|piece| (piece.offset < at, piece.offset)) {
-        return Some((piece, if piece.offset == at { Next::Adjacent } else { Next::Chained }));
+/// The pieces in orders that find the next one without a search: hostile logs have many with the same seq.
+struct Order {
+    by_seq: Vec<usize>,
+    by_link: Vec<usize>,
+}
+
+impl Order {
+    fn new(pieces: &[Piece]) -> Order {
+        let mut by_seq: Vec<usize> = (0..pieces.len()).collect();
+        let mut by_link = by_seq.clone();
+        by_seq.sort_by_key(|&at| (pieces[at].seq, pieces[at].offset));
+        by_link.sort_by_key(|&at| (pieces[at].seq, pieces[at].prev, pieces[at].offset));
+        Order { by_seq, by_link }
     }
-    let later = by_seq[first..].iter().map(|&index| pieces[index]).find(|piece| piece.seq > link.seq);
-    match (same().find(|piece| piece.kind == KIND_RECORD), later) {
-        (Some(piece), _) => Some((piece, Next::OtherHistory)),
-        (None, later) => later.map(|piece| (piece, Next::Gap)),
+
+    /// The frame that comes next in the log, wherever it stands.
+    fn next(&self, pieces: &[Piece], taken: &[bool], tip: Tip) -> Option<(usize, Next)> {
+        let Tip { offset, link } = tip;
+        // Frames that are no records can be made to continue one another in a circle.
+        let place = |index: &usize| (pieces[*index].seq, pieces[*index].prev);
+        let chain = self.by_link.partition_point(|at| place(at) < (link.seq, link.crc));
+        let chain = &self.by_link[chain..];
+        let ahead = chain.partition_point(|at| place(at) == (link.seq, link.crc) && pieces[*at].offset < offset);
+        let chained = chain.get(ahead).filter(|at| pieces[**at].continues(link)).or_else(|| chain.first());
+        if let Some(&at) = chained.filter(|at| pieces[**at].continues(link) && !taken[**at]) {
+            return Some((at, if pieces[at].offset == offset { Next::Adjacent } else { Next::Chained }));
+        }
+        let first = self.by_seq.partition_point(|&at| pieces[at].seq < link.seq);
+        let mut from = self.by_seq[first..].iter().copied();
+        let other = from.find(|&at| pieces[at].seq > link.seq || pieces[at].kind == KIND_RECORD)?;
+        Some((other, if pieces[other].seq > link.seq { Next::Gap } else { Next::OtherHistory }))
     }
 }
 

@@ -183,13 +183,13 @@ impl Look {
         let known = self.before.counts;
         let given = &mut self.given;
         let raise = |given: &mut u64, min: &mut u64, named: u64| {
-            let missing = (named + 1).saturating_sub(*given);
-            *min += missing;
-            *given += missing;
+            let missing = named.saturating_add(1).saturating_sub(*given);
+            *min = min.saturating_add(missing);
+            *given = given.saturating_add(missing);
         };
         match record.session {
             SessionRef::Key(key) => raise(&mut given.sessions, &mut affected.numbered_min.sessions, key.0.into()),
-            SessionRef::Id(_) => given.sessions += 1,
+            SessionRef::Id(_) => given.sessions = given.sessions.saturating_add(1),
         }
         for op in &record.ops {
             if let Some(trial) = trial_of(op) {
@@ -202,11 +202,11 @@ impl Look {
                 raise(&mut given.params, &mut affected.numbered_min.params, key.into());
             }
             match op {
-                Op::CreateStudy { .. } => given.studies += 1,
-                Op::CreateTrial { .. } | Op::AddTrial { .. } => given.trials += 1,
+                Op::CreateStudy { .. } => given.studies = given.studies.saturating_add(1),
+                Op::CreateTrial { .. } | Op::AddTrial { .. } => given.trials = given.trials.saturating_add(1),
                 _ => {}
             }
-            given.params += params_of(op).len() as u64;
+            given.params = given.params.saturating_add(params_of(op).len() as u64);
             if is_placed(op, known) { affected.ops_placed += 1 } else { affected.ops_unplaced += 1 }
         }
     }

@@ -111,17 +111,27 @@ fn every_cut() {
     }
 }
 
+/// In two halves, which run side by side.
 #[test]
-fn every_bit_flip_is_found_and_mended() {
+fn every_bit_flip_of_even_bytes_is_found_and_mended() {
+    every_bit_flip(0);
+}
+
+#[test]
+fn every_bit_flip_of_odd_bytes_is_found_and_mended() {
+    every_bit_flip(1);
+}
+
+fn every_bit_flip(parity: usize) {
     let log = Log::new(every_op(0.0), 1);
     let last = log.bounds[log.records.len() - 1];
-    for at in 0..log.bytes.len() {
+    for at in (parity..log.bytes.len()).step_by(2) {
         for bit in 0..8 {
             let mut bytes = log.bytes.clone();
             bytes[at] ^= 1 << bit;
             let (report, repair, records) = look(&bytes, Trust::Proven);
             let place = format!("bit {bit} of byte {at}");
-            assert_eq!(records, log.records, "{place}: {report}");
+            assert!(records == log.records, "{place}: {report}");
             assert!(repair.is_lossless(), "{place}: {repair}");
             if at < 64 {
                 assert_eq!(report.damages[0].kind, DamageKind::Header, "{place}");
