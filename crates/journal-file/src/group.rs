@@ -120,6 +120,8 @@ struct SyncState {
     /// How many records are durable.
     synced: u64,
     syncing: bool,
+    /// Threads that wait for a sync that another one does: waking nobody costs a system call, too.
+    waiting: usize,
 }
 
 impl Syncs {
@@ -127,7 +129,9 @@ impl Syncs {
     pub(crate) fn run(&self, records: u64, sync: impl FnOnce() -> Result<u64, Error>) -> Result<(), Error> {
         let mut state = self.state();
         while state.syncing && state.synced < records {
+            state.waiting += 1;
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
         if state.synced >= records {
             return Ok(());
@@ -142,8 +146,11 @@ impl Syncs {
         if let Ok(synced) = result {
             state.synced = state.synced.max(synced);
         }
+        let wake = state.waiting > 0;
         drop(state);
-        self.changed.notify_all();
+        if wake {
+            self.changed.notify_all();
+        }
         result.map(drop)
     }
 

@@ -121,6 +121,20 @@ impl Known {
         self.stable = self.stable.max(records);
     }
 
+    /// The bytes before the tip that a dead writer may have left in the memory of a server: the frames that nobody is
+    /// known to have made durable, as far as they are in memory, or the header if there are no frames.
+    pub(crate) fn unproven(&self) -> Vec<u8> {
+        if let (0, Some(header)) = (self.tip.last, &self.header) {
+            return header.encode().to_vec();
+        }
+        let first = self.stable.saturating_sub(self.tail.first);
+        let record = usize::try_from(first).ok().and_then(|first| self.tail.records.get(first));
+        record.map_or_else(Vec::new, |record| {
+            let from = record.offset - frame::FRAME_HEADER_BYTES as u64 - self.tail.offset;
+            self.tail.bytes[from as usize..].to_vec()
+        })
+    }
+
     /// Reads the header if the file has one by now, and says whether it has.
     pub(crate) fn load_header(&mut self, file: &dyn OsFile, place: &Place) -> Result<bool, Error> {
         if self.header.is_some() {

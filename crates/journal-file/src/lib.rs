@@ -269,14 +269,23 @@ impl FileJournal {
             self.catch_up_unlocked(file)?;
         }
         let held = self.lock(file)?;
-        let tip = {
+        let (tip, unproven) = {
             let mut opened = self.opened();
             self.catch_up_locked(&mut opened.known, file)?;
             let tip = opened.known.tip();
             frame::seal(frames, tip.link, opened.known.stable());
-            tip
+            (tip, if self.fenced { opened.known.unproven() } else { Vec::new() })
         };
         if !frames.is_empty() {
+            // Whoever wrote the header may have died before it was durable, and frames without it are no log.
+            if tip.last == 0 && !self.fenced {
+                file.sync_data().map_err(self.poisoning("sync"))?;
+            }
+            // A client sends again what it wrote itself when the server has started anew, and only that.
+            if !unproven.is_empty() {
+                let from = tip.offset - unproven.len() as u64;
+                write_full(file, from, &unproven).map_err(self.poisoning("write to"))?;
+            }
             write_full(file, tip.offset, frames).map_err(self.poisoning("write to"))?;
         }
         if self.fenced {
@@ -343,6 +352,11 @@ impl FileJournal {
             return file.bytes().map_err(self.place.io("look at"));
         }
         self.look_closely_at.store(now + LOOK_CLOSELY_EVERY.as_nanos() as u64, Ordering::Relaxed);
+        self.look_at_name(file, known)
+    }
+
+    /// The file's length, after a look whether it still has a name.
+    fn look_at_name(&self, file: &dyn OsFile, known: &Known) -> Result<u64, Error> {
         let stat = file.stat().map_err(self.place.io("look at"))?;
         if stat.links == 0 {
             return Err(self.place.regressed(known.records(), 0));
@@ -359,7 +373,8 @@ impl FileJournal {
             drop(opened);
             file.sync_data().map_err(self.poisoning("sync"))?;
             let mut opened = self.opened();
-            self.look(&*file, &opened.known)?;
+            // What is told to be durable must not be so in a file that nobody can open any more.
+            self.look_at_name(&*file, &opened.known)?;
             opened.known.note_stable(written);
             Ok(written)
         })

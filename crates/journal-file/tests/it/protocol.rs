@@ -4,7 +4,9 @@
 use crate::support::{PATH, append, open, read_all};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 use trialog_journal::{Durability, Error, Journal, Seq};
+use trialog_journal_file::os::Os;
 use trialog_journal_file::{FileJournal, Options};
 use trialog_testkit::{Call, FakeOs};
 
@@ -72,8 +74,10 @@ fn looking_for_news_costs_one_call_if_there_are_none() {
     let os = FakeOs::new();
     let journal = open(&os).unwrap();
     append(&journal, b"own").unwrap();
-    let calls = calls_of(&os, || journal.read(Seq(1), &mut |_, _| unreachable!()).unwrap());
-    assert_eq!(calls, [Call::Stat]);
+    let look = || calls_of(&os, || journal.read(Seq(1), &mut |_, _| unreachable!()).unwrap());
+    assert_eq!(look(), [Call::Bytes], "whether the file has its name still is asked now and then only");
+    os.sleep(Duration::from_millis(50));
+    assert_eq!(look(), [Call::Stat]);
 }
 
 #[test]
