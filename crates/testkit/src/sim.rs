@@ -13,6 +13,7 @@ mod campaign;
 mod client;
 mod disk;
 mod draw;
+mod holes;
 pub mod images;
 mod naive;
 mod network;
@@ -24,6 +25,7 @@ mod world;
 
 pub use campaign::{Campaign, Report, campaign, explain};
 pub use disk::{Change, SECTOR_BYTES, Survival, changed_sectors, survivors};
+pub use holes::{Hole, judge_hole};
 pub use naive::Bug;
 pub use oracle::Counts;
 pub use plan::{Faults, Medium, Mix, Plan, Role, Subject};

@@ -58,8 +58,9 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { calls, acknowledged, durable, errors, deaths, power_losses, holes, records, survivors } =
-            self.counts;
+        let Counts {
+            calls, acknowledged, durable, errors, deaths, power_losses, holes, records, survivors, ..
+        } = self.counts;
         let per_second = |count: u64, time: Duration| count as f64 / time.as_secs_f64().max(1e-9);
         writeln!(
             f,
@@ -72,8 +73,9 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "  {acknowledged} records acknowledged, {durable} of them durable; {records} in the logs at the end; \
-             {errors} errors, {deaths} deaths, {power_losses} losses of power ({holes} left a hole); {survivors} \
-             clients compared their states"
+             {errors} errors, {deaths} deaths, {power_losses} losses of power; \
+             {holes} holes, {} false alarms, {} phantoms; {survivors} clients compared their states",
+            self.counts.false_alarms, self.counts.phantoms
         )?;
         writeln!(
             f,

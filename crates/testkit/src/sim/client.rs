@@ -3,7 +3,7 @@
 
 use super::draw::{Draw, mix};
 use super::naive::NaiveJournal;
-use super::oracle::Watch;
+use super::oracle::{Watch, end_before_hole};
 use super::os::{Sim, SimOs};
 use super::plan::{Mix, Role, Subject};
 use super::world::Phase;
@@ -86,6 +86,14 @@ impl Handle {
         let storage = Storage::new(Box::new(journal.clone()))?;
         Ok(Handle { os: os.clone(), journal, storage })
     }
+
+    /// Says what the log amounts to as this handle knows it.
+    fn report(&self) {
+        let (records, digest) = self.storage.with_state(|state| (state.records(), state.digest()));
+        let mut world = self.os.sim.world();
+        let tainted = world.oracle.is_tainted(self.journal.watch);
+        world.oracle.note_digest(self.os.client, records, digest, tainted);
+    }
 }
 
 /// A client's life, from its first process to the last look of all.
@@ -104,24 +112,27 @@ pub(crate) fn live(sim: &Arc<Sim>, me: usize) {
             counter: 0,
         };
         let os = SimOs { sim: Arc::clone(sim), client: me, pid };
+        let mut last = None;
         while os.is_alive() && !os.is_over() {
             match Handle::open(&os, role) {
-                Ok(handle) => work.run(&handle),
+                Ok(handle) => last = work.run(handle),
                 Err(error) => note_error(&os, None, &error),
             }
-            pause(&os, &mut work.draw);
+            if last.is_none() {
+                pause(&os, &mut work.draw);
+            }
         }
-        if os.is_alive() || os.is_over() {
-            break;
+        if os.is_over() {
+            sim.settle(me);
+            look_once_more(sim, me, role, last);
+            return;
         }
+        drop(last);
         // The death was the last process's; its successor begins when the world lets it.
         let mut world = sim.world();
         world.oracle.counts.deaths += 1;
         pid = world.revive(me);
     }
-    sim.settle(me);
-    let pid = if sim.world().clients[me].alive { pid } else { sim.world().revive(me) };
-    look_once_more(&SimOs { sim: Arc::clone(sim), client: me, pid }, role);
 }
 
 fn pause(os: &SimOs, draw: &mut Draw) {
@@ -131,20 +142,50 @@ fn pause(os: &SimOs, draw: &mut Draw) {
     }
 }
 
-/// Everything has been written: a process that opens the log now must come to the state that the log makes.
-fn look_once_more(os: &SimOs, role: Role) {
-    debug_assert_eq!(os.sim.world().phase, Phase::Final);
-    let looked = Handle::open(os, role).and_then(|handle| {
-        handle.storage.refresh()?;
-        Ok(handle.storage.with_state(|state| (state.records(), state.digest())))
-    });
-    let mut world = os.sim.world();
-    match looked {
-        Ok((records, digest)) => world.oracle.note_digest(os.client, records, digest),
-        // A reader finds nothing where nobody came to make a log.
-        Err(trialog_storage::Error::Journal(Error::NotFound { .. })) if world.log_bytes().is_empty() => {}
-        Err(error) => world.oracle.violate(format!("client {} cannot open the log at the end: {error}", os.client)),
+/// Everything has been written. Who followed so far, and who opens the log only now, must be in the state that the
+/// log makes.
+fn look_once_more(sim: &Arc<Sim>, me: usize, role: Role, survivor: Option<Handle>) {
+    debug_assert_eq!(sim.world().phase, Phase::Final);
+    if let Some(handle) = survivor.filter(|handle| handle.os.is_alive()) {
+        match handle.storage.refresh() {
+            Ok(()) => handle.report(),
+            Err(error) => note_error(&handle.os, Some(handle.journal.watch), &error),
+        }
     }
+    let mut looked = false;
+    // Whoever looks after a hole ends all processes.
+    while !looked {
+        let pid = sim.world().revive(me);
+        let os = SimOs { sim: Arc::clone(sim), client: me, pid };
+        let opened = Handle::open(&os, role);
+        looked = os.is_alive();
+        if looked {
+            look_with(sim, me, opened);
+        }
+    }
+}
+
+fn look_with(sim: &Arc<Sim>, me: usize, opened: Result<Handle, trialog_storage::Error>) {
+    match opened {
+        Ok(handle) => handle.report(),
+        Err(error) => {
+            let mut world = sim.world();
+            // A reader finds nothing where nobody came to make a log, and after a hole somebody has to look after it.
+            let nothing = matches!(&error, trialog_storage::Error::Journal(Error::NotFound { .. }));
+            let hole = is_explained(&error) && end_before_hole(&world.log_bytes()).is_some();
+            if hole {
+                world.look_after_hole();
+            } else if !(nothing && world.log_bytes().is_empty()) {
+                world.oracle.violate(format!("client {me} cannot open the log at the end: {error}"));
+            }
+        }
+    }
+}
+
+/// Whether an error is damage that lost writes explain.
+fn is_explained(error: &trialog_storage::Error) -> bool {
+    matches!(error, trialog_storage::Error::Journal(Error::Corrupt { detail, .. })
+        if detail.contains("a loss of power explains it"))
 }
 
 /// Some errors are the world's, and some are nobody's.
@@ -157,16 +198,25 @@ fn note_error(os: &SimOs, watch: Option<Watch>, error: &trialog_storage::Error) 
     world.oracle.counts.errors += 1;
     let quiet = world.plan.is_quiet();
     let tainted = watch.is_none_or(|watch| world.oracle.is_tainted(watch));
+    let explained = is_explained(error);
     let allowed = match error {
         trialog_storage::Error::Journal(error) => match error {
+            // Writes that were lost in part: somebody has to look after the log before it can be written again.
+            Error::Corrupt { .. } if !quiet && explained => {
+                world.look_after_hole();
+                true
+            }
             Error::Locked { .. } | Error::NotFound { .. } => true,
             Error::Io { .. } | Error::OutOfSpace { .. } | Error::Poisoned { .. } | Error::Unsupported { .. } => {
                 !quiet
             }
-            // A look at what should still be there takes any failure to read it for its absence.
+            // What a machine never sent is gone for others on it, too; and a look at what should still be there takes any
+            // failure to read it for its absence.
             // A header that a dead creator left half done may be read half old and half new.
             Error::Corrupt { offset: 0, .. } => !quiet,
-            Error::Regressed { .. } => tainted || world.plan.faults.errno > 0,
+            // Nor need a machine ever send a header that others on it have seen.
+            Error::NotALog { .. } => !quiet && world.is_network(),
+            Error::Regressed { .. } => tainted || world.oracle.losses > 0 || world.plan.faults.errno > 0,
             _ => false,
         },
         _ => false,
@@ -186,27 +236,29 @@ struct Work {
 }
 
 impl Work {
-    fn run(&mut self, handle: &Handle) {
+    /// Works until there is an error or an end; in the end the handle is still good.
+    fn run(&mut self, handle: Handle) -> Option<Handle> {
         while handle.os.is_alive() && !handle.os.is_over() {
             let result = match self.role {
-                Role::Writer if self.draw.ppm(850_000) => self.commit(handle),
-                Role::Batcher if self.draw.ppm(850_000) => self.append(handle),
+                Role::Writer if self.draw.ppm(850_000) => self.commit(&handle),
+                Role::Batcher if self.draw.ppm(850_000) => self.append(&handle),
                 _ => handle.storage.refresh(),
             };
             if let Err(error) = result {
                 note_error(&handle.os, Some(handle.journal.watch), &error);
                 // A lock that somebody keeps says nothing against the handle.
                 if !matches!(error, trialog_storage::Error::Journal(Error::Locked { .. })) {
-                    return;
+                    return None;
                 }
             }
             if self.draw.ppm(300_000) || self.role == Role::Reader {
                 pause(&handle.os, &mut self.draw);
             }
             if self.draw.ppm(10_000) {
-                return;
+                return None;
             }
         }
+        handle.os.is_alive().then_some(handle)
     }
 
     fn durability(&mut self) -> Durability {

@@ -166,7 +166,17 @@ impl World {
             if let Some(content) = cache.pages.get_mut(&page) {
                 copy_overlap(&bytes[at..at + n], place, content, page * page_bytes);
             }
-            cache.dirty.push(piece);
+            // What lies side by side in one page is one request.
+            match cache.dirty.last_mut() {
+                Some(last)
+                    if last.descriptor == descriptor
+                        && last.end() == piece.offset
+                        && last.offset / page_bytes == page =>
+                {
+                    last.bytes.append(&mut piece.bytes);
+                }
+                _ => cache.dirty.push(piece),
+            }
             at += n;
         }
     }
@@ -195,7 +205,12 @@ impl World {
         self.change(inode, Change::Write(piece.offset, piece.bytes.clone()));
         let version = self.inodes[inode].version;
         let bytes = self.inodes[inode].bytes.len();
+        let page_bytes = self.plan.page_bytes;
         let cache = self.cache(machine, inode);
+        let page = piece.offset / page_bytes;
+        if let Some(content) = cache.pages.get_mut(&page) {
+            copy_overlap(&piece.bytes, piece.offset, content, page * page_bytes);
+        }
         // The answer brings the file's new version and length, and the client takes all of that for its own doing.
         cache.version = version;
         cache.bytes = cache.bytes.max(bytes);
@@ -209,6 +224,14 @@ impl World {
         let cache = self.cache(machine, inode);
         cache.owed_errors.extend(told.into_iter().map(|descriptor| (descriptor, errno)));
         cache.forget();
+        self.note_unsent_loss(machine);
+    }
+
+    /// Clients of a machine may have seen one another's bytes that the server will never have.
+    pub(crate) fn note_unsent_loss(&mut self, machine: usize) {
+        let clients: Vec<bool> = self.clients.iter().map(|client| client.machine == machine).collect();
+        let bytes = self.log_bytes();
+        self.oracle.note_loss(&bytes, |client| clients[client]);
     }
 
     /// A sync of a descriptor.
@@ -346,7 +369,7 @@ impl World {
         }
         self.forget_locks(|machine, _| !reached[machine]);
         let bytes = self.log_bytes();
-        self.oracle.note_server_restart(&bytes);
+        self.oracle.note_loss(&bytes, |_| true);
     }
 }
 

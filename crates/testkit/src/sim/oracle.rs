@@ -15,8 +15,10 @@ pub(crate) struct Oracle {
     acks: BTreeMap<u64, Ack>,
     /// What handles saw from the log's beginning on, since the last loss of power; handles that are closed, too.
     histories: Vec<History>,
-    digests: Vec<(usize, u64, Digest)>,
+    digests: Vec<(usize, u64, Digest, bool)>,
     violations: Vec<String>,
+    /// How often bytes that others could see were lost.
+    pub(crate) losses: u32,
     /// How many local syncs failed: handles opened later may believe bytes that were never stored.
     failed_syncs: u32,
     pub(crate) counts: Counts,
@@ -37,8 +39,12 @@ pub struct Counts {
     pub deaths: u64,
     /// Losses of power of the only machine.
     pub power_losses: u64,
-    /// How many of them left a hole with frames behind it, so that nobody could go on writing.
+    /// How often lost writes left a hole with frames behind it, so that nobody could go on writing.
     pub holes: u64,
+    /// How often a client took bytes for damaged that were only late.
+    pub false_alarms: u64,
+    /// Handles that had seen records which were then lost before anybody was promised them, and did not notice.
+    pub phantoms: u64,
     /// Records in the log at the end.
     pub records: u64,
     /// Handles that compared their state with the log at the end.
@@ -54,6 +60,8 @@ impl Counts {
         self.deaths += other.deaths;
         self.power_losses += other.power_losses;
         self.holes += other.holes;
+        self.false_alarms += other.false_alarms;
+        self.phantoms += other.phantoms;
         self.records += other.records;
         self.survivors += other.survivors;
     }
@@ -147,21 +155,37 @@ impl Oracle {
         self.history(watch).is_none_or(|history| history.tainted)
     }
 
-    pub(crate) fn note_digest(&mut self, client: usize, records: u64, digest: Digest) {
+    pub(crate) fn note_digest(&mut self, client: usize, records: u64, digest: Digest, tainted: bool) {
         self.counts.survivors += 1;
-        self.digests.push((client, records, digest));
+        self.digests.push((client, records, digest, tainted));
     }
 
     pub(crate) fn note_failed_sync(&mut self) {
         self.failed_syncs += 1;
     }
 
-    /// What a handle saw of what the server has lost is nobody's history any more.
-    pub(crate) fn note_server_restart(&mut self, bytes: &[u8]) {
+    /// Bytes that were to be seen are gone though nobody was promised them: who saw them has no history any more.
+    pub(crate) fn note_loss(&mut self, bytes: &[u8], who: impl Fn(usize) -> bool) {
+        self.losses += 1;
         let log = parse(bytes).records;
         let hashes: Vec<u64> = log.iter().map(|record| hash(record)).collect();
         for history in &mut self.histories {
-            history.tainted |= !hashes.starts_with(&history.records);
+            history.tainted |= who(history.client) && !hashes.starts_with(&history.records);
+        }
+    }
+
+    /// The log has a hole that a lost write explains, and was cut there by hand: everything promised must be before it.
+    pub(crate) fn judge_repair(&mut self, after: &[u8]) {
+        self.counts.holes += 1;
+        self.note_loss(after, |_| true);
+        let left = parse(after).records;
+        let lost = |(seq, ack): (&u64, &Ack)| {
+            let there = left.get(*seq as usize).is_some_and(|record| hash(record) == ack.hash);
+            (!there).then_some(*seq)
+        };
+        let lost: Vec<u64> = self.acks.iter().filter_map(lost).collect();
+        if !lost.is_empty() {
+            self.violate(format!("records {lost:?} were acknowledged and lie behind a hole"));
         }
     }
 
@@ -172,10 +196,13 @@ impl Oracle {
         self.judge(&all.records);
         self.counts.power_losses += 1;
         self.histories.clear();
-        self.failed_syncs = 0;
+        let untold = std::mem::take(&mut self.failed_syncs) > 0;
         let left = parse(after);
-        if !all.records.starts_with(&left.records) {
-            self.violate("after a loss of power there are records that were not there before");
+        // Not: a prefix of what was there. A record that an earlier loss of power tore may be whole again by a later one,
+        // if what tore it away comes back and what was written in its place does not.
+        let strange = left.records.iter().filter(|record| !self.attempts.contains(&hash(record))).count();
+        if strange > 0 {
+            self.violate(format!("after a loss of power there are {strange} records that nobody wrote"));
         }
         let mut lost = Vec::new();
         self.acks.retain(|&seq, ack| {
@@ -188,7 +215,9 @@ impl Oracle {
         if !lost.is_empty() {
             self.violate(format!("a loss of power took records {lost:?}, which were promised to survive it"));
         }
-        if left.hole {
+        // After a failed sync even the header may be one that the disk never had.
+        let headless = left.end == 0 && untold;
+        if left.hole || headless {
             self.counts.holes += 1;
             return Some(after[..left.end].to_vec());
         }
@@ -243,10 +272,15 @@ impl Oracle {
                 Err(error) => self.violate(format!("record {seq} makes no sense: {error}")),
             }
             // Only the last states are asked for.
-            let asked = self.digests.iter().any(|(_, records, _)| *records == seq as u64 + 1);
+            let asked = self.digests.iter().any(|(_, records, ..)| *records == seq as u64 + 1);
             digests.push(if asked { state.digest() } else { digests[0] });
         }
-        for (client, records, digest) in std::mem::take(&mut self.digests) {
+        for (client, records, digest, tainted) in std::mem::take(&mut self.digests) {
+            let agrees = digests.get(records as usize) == Some(&digest) && records == log.records.len() as u64;
+            if tainted {
+                self.counts.phantoms += u64::from(!agrees);
+                continue;
+            }
             if digests.get(records as usize) != Some(&digest) {
                 self.violate(format!("client {client} is in another state than the fold of {records} records"));
             }
@@ -267,6 +301,12 @@ pub(crate) struct Parsed<'a> {
     pub(crate) end: usize,
     /// Whether a frame follows that does not belong there.
     pub(crate) hole: bool,
+}
+
+/// Where the log ends, if frames follow behind that.
+pub(crate) fn end_before_hole(bytes: &[u8]) -> Option<usize> {
+    let parsed = parse(bytes);
+    parsed.hole.then_some(parsed.end)
 }
 
 const HEADER_BYTES: usize = 64;

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
 
+mod sim;
+mod threads;
+
 use std::path::Path;
 use std::sync::Arc;
 use trialog_journal_file::os::{Access, Os as _, OsFile};
