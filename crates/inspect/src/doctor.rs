@@ -149,6 +149,12 @@ pub fn doctor(path: impl AsRef<Path>, spawner: &dyn Spawner) -> Result<Doctor, E
             classify(None, mount.as_ref())
         }
     };
+    if path.is_file()
+        && let Err(error) = os.open(path, Access::Write)
+    {
+        let detail = format!("the log that is there cannot be opened for writing: {error}");
+        probes.push(Probe { name: "log", outcome: Outcome::Bad, detail });
+    }
     let mode = judge(&file_system, &probes);
     let promises = promises(&mode);
     Ok(Doctor { location, folder, file_system, mount, mode, promises, probes })
@@ -158,8 +164,8 @@ pub fn doctor(path: impl AsRef<Path>, spawner: &dyn Spawner) -> Result<Doctor, E
 #[must_use]
 pub fn judge(file_system: &FileSystem, probes: &[Probe]) -> Mode {
     let bad = |name: &str| probes.iter().find(|probe| probe.name == name && probe.outcome == Outcome::Bad);
-    if let Some(write) = bad("write") {
-        return Mode::ReadOnly { why: write.detail.clone() };
+    if let Some(probe) = bad("write").or_else(|| bad("log")) {
+        return Mode::ReadOnly { why: probe.detail.clone() };
     }
     if let Some(doubt) = &file_system.lock_doubt {
         let why = format!(

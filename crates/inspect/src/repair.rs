@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::scan::{Damage, DamageKind, Event, Found, TornTail};
 use crate::source::Source;
 use crate::tracker::{Counts, Readable, Tracker, key_of, params_of, study_of, times_of, trial_of};
-use crate::verify::{self, is_placed, unreadable};
+use crate::verify::{self, Affected, is_placed, unreadable};
 
 /// The system attribute that marks a placeholder for a lost trial.
 pub const LOST_TRIAL_ATTR: &str = "trialog:lost";
@@ -81,6 +81,8 @@ pub struct Repair {
     pub assumed: Option<Counts>,
     /// All damage, as [`verify`](crate::verify) reports it.
     pub damages: Vec<Damage>,
+    /// What the losses touch: the trials that were open then may have a history with gaps.
+    pub affected: Option<Affected>,
     /// Bytes at the end that were no record.
     pub tail: Option<TornTail>,
 }
@@ -195,6 +197,7 @@ pub fn repair_on(
         set_aside,
         assumed,
         damages,
+        affected: report.affected,
         tail,
     })
 }
@@ -613,8 +616,8 @@ impl fmt::Display for Repair {
         for damage in &self.damages {
             writeln!(f, "  damage: {damage}")?;
         }
-        if self.records_lost() > 0 {
-            writeln!(f, "  lost: {} records, {} bytes", self.records_lost(), self.bytes_lost)?;
+        if self.bytes_lost > 0 {
+            writeln!(f, "  bytes that no record could be made of: {}", self.bytes_lost)?;
         }
         if !self.left_out.is_empty() {
             writeln!(f, "  left out, since their meaning depends on lost records: {} ops", self.left_out.len())?;
@@ -634,6 +637,9 @@ impl fmt::Display for Repair {
         }
         if let Some(assumed) = &self.assumed {
             writeln!(f, "  assumed, not proven: the lost records numbered {assumed}")?;
+        }
+        if let Some(affected) = &self.affected {
+            write!(f, "{affected}")?;
         }
         if let Some(tail) = &self.tail {
             writeln!(f, "  left out: {tail}")?;

@@ -287,6 +287,7 @@ impl fmt::Display for Affected {
              certain",
             self.ops_placed, self.ops_unplaced
         )?;
+        f.write_str("  attributes of studies may be older ones: a lost record may have replaced them\n")?;
         if self.trials_open > 0 {
             write!(f, "  open at the loss, so what they became is uncertain: {} trials", self.trials_open)?;
             for OpenTrial { study, number, state } in &self.named {

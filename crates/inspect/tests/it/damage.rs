@@ -151,6 +151,28 @@ fn every_bit_flip(parity: usize) {
     }
 }
 
+/// More than one bit is mended only where the chain knows the bytes, and then to what they were.
+#[test]
+fn two_flipped_bits_are_never_mended_into_something_else() {
+    let log = Log::new(every_op(0.0), 1);
+    for n in (0..log.records.len()).step_by(2) {
+        let (from, to) = (log.bounds[n], log.bounds[n + 1]);
+        for at in from..to {
+            let other = from + (at * 7 + 13) % (to - from);
+            let mut bytes = log.bytes.clone();
+            bytes[at] ^= 1 << (at % 8);
+            bytes[other] ^= 2 << (at % 7);
+            let os = os_with(&bytes);
+            repair_on(&os, LOG, TARGET, Trust::Proven).unwrap();
+            let records = records_of(&os.file(Path::new(TARGET)).unwrap());
+            assert_eq!(records[..n], log.records[..n]);
+            if let Some(record) = records.get(n).filter(|record| !record.ops.is_empty()) {
+                assert_eq!(record, &log.records[n], "bytes {at} and {other}");
+            }
+        }
+    }
+}
+
 /// Two bits of one payload: more than can be mended, and the chain runs on.
 #[test]
 fn each_record_lost_alone() {

@@ -52,6 +52,22 @@ fn a_local_folder_can_hold_a_log() {
     }
     assert!(found.probe("lock").unwrap().detail.contains("another process"), "{found}");
     assert!(!found.promises.is_empty());
+    assert!(found.to_string().contains("promised: what has been told survives the loss of power"), "{found}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_that_may_only_be_read_is_said_so() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("runs.tlog");
+    std::fs::write(&log, b"").unwrap();
+    std::fs::set_permissions(&log, std::fs::Permissions::from_mode(0o444)).unwrap();
+    let found = doctor(&log, &NoHelper).unwrap();
+    // Root may write everything.
+    let root = std::fs::OpenOptions::new().write(true).open(&log).is_ok();
+    assert_eq!(found.is_writable(), root, "{found}");
+    assert_eq!(matches!(found.mode, Mode::ReadOnly { .. }), !root, "{found}");
 }
 
 #[test]
@@ -96,7 +112,7 @@ fn the_promises_are_those_of_the_document() {
 
 const TABLE: &str = "\
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro
-30 22 0:26 / /tmp rw,nosuid shared:5 - tmpfs tmpfs rw,size=8G
+30 22 0:26 / /memory rw,nosuid shared:5 - tmpfs tmpfs rw,size=8G
 31 22 0:50 / /var/lib/docker/overlay2/x/merged rw,relatime - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w
 40 22 0:60 / /nfs4 rw,relatime shared:20 - nfs4 server:/export rw,vers=4.2,proto=tcp,local_lock=none,addr=10.0.0.1
 41 22 0:61 / /nfs3 rw,relatime shared:21 - nfs server:/export rw,vers=3,mountproto=udp,local_lock=none
@@ -121,8 +137,8 @@ fn places_of_other_machines_are_judged_by_their_mounts() {
     let mounts = parse_mounts(TABLE);
     assert_eq!(mounts.len(), TABLE.lines().count() - 1);
     let cases = [
-        ("/home/me/runs", "/", "l"),
-        ("/tmp/x", "/tmp", "l"),
+        ("/runs/a", "/", "l"),
+        ("/memory/x", "/memory", "l"),
         ("/var/lib/docker/overlay2/x/merged/log", "/var/lib/docker/overlay2/x/merged", "l"),
         ("/nfs4/a/b", "/nfs4", "n"),
         ("/nfs4x", "/", "l"),

@@ -1,8 +1,9 @@
 //! What stat and history say, and how the reports read.
 
 use crate::logs::{LOG, Log, every_op, os_with};
-use trialog_inspect::{Error, Moment, as_of, as_of_on, digest_at, stat, stat_on, verify_on};
-use trialog_journal::Seq;
+use trialog_inspect::{Error, Moment, as_of, as_of_on, digest_at, stat, stat_on, verify, verify_on};
+use trialog_journal::{Durability, Journal as _, Seq};
+use trialog_journal_file::{FileJournal, Options};
 use trialog_ops::{Timestamp, TrialState};
 
 #[test]
@@ -78,13 +79,64 @@ fn real_files_work_as_well() {
     let path = folder.path().join("runs.tlog");
     let log = Log::new(every_op(0.0), 1);
     std::fs::write(&path, &log.bytes).unwrap();
-    let whole = trialog_inspect::verify(&path).unwrap();
+    let whole = verify(&path).unwrap();
     assert!(whole.is_clean());
     assert_eq!(digest_at(&path, Seq(29)).unwrap(), whole.readable.digest);
     assert_eq!(as_of(&path, Moment::End).unwrap().digest(), stat(&path).unwrap().readable.digest);
     let target = folder.path().join("repaired.tlog");
     assert!(trialog_inspect::repair(&path, &target, trialog_inspect::Trust::Proven).unwrap().is_lossless());
-    assert_eq!(trialog_inspect::verify(&target).unwrap().readable, whole.readable);
+    assert_eq!(verify(&target).unwrap().readable, whole.readable);
+}
+
+/// A look beside a writer at work finds no damage, and what it reads is always a state that was there.
+#[test]
+fn a_writer_at_work_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.tlog");
+    let journal = FileJournal::open(&path, &Options::default()).unwrap();
+    let log = Log::new(every_op(0.0), 1);
+    let records: Vec<Vec<u8>> = log.records.iter().map(encoded).collect();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for record in &records {
+                journal.append(&[record], Durability::Process).unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        });
+        while !writer.is_finished() {
+            let report = verify(&path).unwrap();
+            assert!(report.is_clean(), "{report}");
+            assert_eq!(report.readable.digest, log.state_at(report.readable.records as usize).digest());
+        }
+    });
+    assert_eq!(verify(&path).unwrap().readable.records, 29);
+}
+
+/// A repaired log is a log: it is opened, read and written like any other.
+#[test]
+fn a_repaired_log_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, target) = (folder.path().join("runs.tlog"), folder.path().join("repaired.tlog"));
+    let log = Log::new(every_op(0.0), 1);
+    let mut bytes = log.bytes.clone();
+    for at in [log.bounds[9] + 24, log.bounds[10] - 1] {
+        bytes[at] ^= 0x81;
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let refused = FileJournal::open(&path, &Options::default()).unwrap().append(&[b"x"], Durability::Process);
+    assert!(matches!(refused, Err(trialog_journal::Error::Corrupt { seq: 9, .. })), "{refused:?}");
+    let repair = trialog_inspect::repair(&path, &target, trialog_inspect::Trust::Proven).unwrap();
+    let journal = FileJournal::open(&target, &Options::default()).unwrap();
+    assert_eq!(journal.log_id(), Some(repair.log_id));
+    let seq = journal.append(&[&encoded(&log.records[1])], Durability::Power).unwrap();
+    assert_eq!(seq, Seq(29));
+    assert!(verify(&target).unwrap().is_clean());
+}
+
+fn encoded(record: &trialog_ops::Record) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    trialog_codec::encode_record(record, &mut bytes);
+    bytes
 }
 
 #[test]
