@@ -26,8 +26,8 @@ const INTERIOR: f64 = 7.0;
 /// wide: `Phi(1) - Phi(0) = 0.341`. Minus the logarithm of a little less.
 const LOG_MASS_MIN: f64 = 1.08;
 
-/// With fewer kernels than this a series is more work than the kernels.
-const SERIES_MIN: usize = 64;
+/// With fewer kernels than about this a series is more work than the kernels.
+const SERIES_MIN: usize = 800;
 
 /// A series takes memory for each deviation of the range. Without magic clipping there may be any number of them.
 const STRETCH_MAX: f64 = 128.0;
@@ -163,8 +163,14 @@ impl<'a> Groups<'a> {
             && axis.width() <= STRETCH_MAX * floor
             && groups.log_ratio_max <= SERIES_LOG_RATIO_MAX
         {
-            let kernels =
-                (0..n).map(|kernel| (groups.floor.place(kernel), groups.ratio(mixture, &groups.floor, kernel)));
+            let last = axis.width() / floor;
+            let per_floor = 1.0 / floor;
+            let per_unit_weight = 1.0 / unit_weight;
+            let kernels = mixture.places[groups.axes[0].index].iter().zip(&mixture.weights).zip(&is_wide);
+            let kernels = kernels.filter(|(_, is_wide)| !**is_wide).map(|((&mu, weight), _)| {
+                let to_low = (mu - axis.low) * per_floor;
+                (mu, weight * per_unit_weight / mass_inside(to_low, last - to_low))
+            });
             groups.series = Some(Series::new(axis.low, floor, kernels));
             groups.floor = Group::default();
         }
@@ -194,10 +200,8 @@ impl<'a> Groups<'a> {
             let mu = places[kernel];
             let (to_low, to_high) = ((mu - axis.low) * per_sigma, (axis.high - mu) * per_sigma);
             // Outside the range the mass is in the offset already.
-            let is_inside = to_low >= 0.0 && to_high >= 0.0;
-            if is_inside && (to_low < INTERIOR || to_high < INTERIOR) {
-                let lost = |distance: f64| if distance < INTERIOR { ndtr(-distance) } else { 0.0 };
-                ratio /= 1.0 - lost(to_low) - lost(to_high);
+            if to_low >= 0.0 && to_high >= 0.0 {
+                ratio /= mass_inside(to_low, to_high);
             }
         }
         ratio
@@ -260,6 +264,16 @@ impl<'a> Groups<'a> {
         let ratios = is_wide.iter().map(ratio).collect();
         Group { columns, ratios, log_ratio_max: self.log_ratio_max, ..Group::default() }
     }
+}
+
+/// The mass of a kernel that is so many deviations away from the ends of the range.
+#[inline]
+fn mass_inside(to_low: f64, to_high: f64) -> f64 {
+    if to_low >= INTERIOR && to_high >= INTERIOR {
+        return 1.0;
+    }
+    let lost = |distance: f64| if distance < INTERIOR { ndtr(-distance) } else { 0.0 };
+    1.0 - lost(to_low) - lost(to_high)
 }
 
 /// An axis and its column; notes which kernels are wide along it, unless there is a table.
@@ -329,14 +343,6 @@ impl Group<'_> {
     /// For an axis of units the floor over each kernel's deviation; empty where all are 1.
     pub(super) fn inverses(&self, axis: usize) -> &[f64] {
         self.inverses.get(axis).map_or(&[], |inverses| inverses)
-    }
-
-    /// A kernel's place along the only axis.
-    fn place(&self, kernel: usize) -> f64 {
-        match self.columns.first() {
-            Some(Column::Places(places)) => places[kernel],
-            _ => 0.0,
-        }
     }
 }
 

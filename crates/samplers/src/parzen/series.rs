@@ -4,7 +4,10 @@
 //! Greengard and Strain, "The fast Gauss transform", SIAM Journal on Scientific and Statistical Computing 12 (1991),
 //! equation 9: `exp(-(x - t)^2) = sum_k t^k / k! h_k(x)`, where `h_k(x) = H_k(x) exp(-x^2)`.
 
-use libm::{exp, floor, sqrt};
+use std::f64::consts::FRAC_1_SQRT_2;
+
+use libm::{floor, sqrt};
+use trialog_numerics::exp;
 
 /// Terms of a series. A stretch is half a deviation long, so that `|t| <= 1/4 / sqrt 2`; by Cramer's bound on
 /// Hermite functions (Abramowitz and Stegun 22.14.17) what is left out is at most `(1/4)^16 / sqrt(16!) = 5.1e-17`
@@ -14,54 +17,46 @@ const TERMS: usize = 16;
 /// Stretches in a deviation.
 const STRETCHES: f64 = 2.0;
 
+/// Stretches that are evaluated side by side, as vector instructions.
+const LANES: usize = 8;
+
 /// A sum of weighted kernels.
 #[derive(Debug)]
 pub(super) struct Series {
     low: f64,
     sigma: f64,
-    /// For each stretch from the low end on: the sum of weights, and of weights times `t^k / k!`.
-    moments: Vec<[f64; TERMS]>,
+    /// For each term and each of some stretches, from the low end on: the sum of weights times `t^k / k!`.
+    moments: Vec<[[f64; LANES]; TERMS]>,
 }
 
 impl Series {
     /// Adds up kernels, each a place at or above `low` and a weight.
     pub(super) fn new(low: f64, sigma: f64, kernels: impl Iterator<Item = (f64, f64)>) -> Series {
-        let mut series = Series { low, sigma, moments: Vec::new() };
+        // Stretch by stretch first, so that a kernel's terms lie together.
+        let mut stretches: Vec<[f64; TERMS]> = Vec::new();
+        let per_sigma = 1.0 / sigma;
         for (place, weight) in kernels {
             // A weight of zero may belong to a place far outside.
             if weight > 0.0 {
-                series.add(place, weight);
+                add(&mut stretches, (place - low) * per_sigma, weight);
             }
         }
-        // The factorials, once for all kernels.
-        for moments in &mut series.moments {
+        let mut moments = vec![[[0.0; LANES]; TERMS]; stretches.len().div_ceil(LANES)];
+        for (stretch, terms) in stretches.iter().enumerate() {
+            let (block, lane) = (stretch / LANES, stretch % LANES);
             let mut factor = 1.0;
-            for (k, moment) in moments.iter_mut().enumerate().skip(1) {
-                factor /= k as f64;
-                *moment *= factor;
+            for (k, term) in terms.iter().enumerate() {
+                // The factorials, once for all kernels.
+                factor /= k.max(1) as f64;
+                moments[block][k][lane] = term * factor;
             }
         }
-        series
+        Series { low, sigma, moments }
     }
 
     /// The sum of all weights.
     pub(super) fn total(&self) -> f64 {
-        self.moments.iter().map(|moments| moments[0]).sum()
-    }
-
-    fn add(&mut self, place: f64, weight: f64) {
-        let units = (place - self.low) / self.sigma;
-        let stretch = floor(units * STRETCHES).max(0.0);
-        let t = (units - middle(stretch)) * std::f64::consts::FRAC_1_SQRT_2;
-        let stretch = stretch as usize;
-        if stretch >= self.moments.len() {
-            self.moments.resize(stretch + 1, [0.0; TERMS]);
-        }
-        let mut term = weight;
-        for moment in &mut self.moments[stretch] {
-            *moment += term;
-            term *= t;
-        }
+        self.moments.iter().flat_map(|moments| &moments[0]).sum()
     }
 
     /// The sum of `weight exp(-((x - place) / sigma)^2 / 2)` over the kernels. Stretches are passed over from where
@@ -69,22 +64,52 @@ impl Series {
     pub(super) fn at(&self, x: f64, log_negligible: f64) -> f64 {
         let units = (x - self.low) / self.sigma;
         let reach = sqrt(f64::max(0.0, -2.0 * log_negligible)) + 1.0 / STRETCHES;
-        let stretches = self.moments.len() as f64;
-        let first = floor((units - reach) * STRETCHES).clamp(0.0, stretches) as usize;
-        let end = (floor((units + reach) * STRETCHES) + 1.0).clamp(0.0, stretches) as usize;
-        let mut sum = 0.0;
-        for (stretch, moments) in self.moments[first..end].iter().enumerate() {
-            let x = (units - middle((first + stretch) as f64)) * std::f64::consts::FRAC_1_SQRT_2;
+        let per_block = LANES as f64 / STRETCHES;
+        let blocks = self.moments.len() as f64;
+        let first = floor((units - reach) / per_block).clamp(0.0, blocks) as usize;
+        let end = (floor((units + reach) / per_block) + 1.0).clamp(0.0, blocks) as usize;
+        let mut sums = [0.0; LANES];
+        for (block, moments) in self.moments[first..end].iter().enumerate() {
+            let stretch = ((first + block) * LANES) as f64;
+            let mut distance = [0.0; LANES];
+            for (lane, distance) in distance.iter_mut().enumerate() {
+                *distance = (units - middle(stretch + lane as f64)) * FRAC_1_SQRT_2;
+            }
             // h_{k+1} = 2 x h_k - 2 k h_{k-1} (Abramowitz and Stegun 22.7.13, with the exponential put in).
-            let mut previous = 0.0;
-            let mut hermite = exp(-x * x);
-            for (k, moment) in moments.iter().enumerate() {
-                sum += moment * hermite;
-                (previous, hermite) = (hermite, 2.0 * (x * hermite - k as f64 * previous));
+            let mut previous = [0.0; LANES];
+            let mut hermite = [0.0; LANES];
+            for (hermite, x) in hermite.iter_mut().zip(distance) {
+                *hermite = exp(-x * x);
+            }
+            for (k, moments) in moments.iter().enumerate() {
+                for lane in 0..LANES {
+                    sums[lane] += moments[lane] * hermite[lane];
+                    let next = 2.0 * (distance[lane] * hermite[lane] - k as f64 * previous[lane]);
+                    (previous[lane], hermite[lane]) = (hermite[lane], next);
+                }
             }
         }
         // Rounding may leave a trace below zero where nothing is.
-        sum.max(0.0)
+        sums.iter().sum::<f64>().max(0.0)
+    }
+}
+
+/// Adds a kernel's powers of `t` to those of its stretch.
+fn add(stretches: &mut Vec<[f64; TERMS]>, units: f64, weight: f64) {
+    const STRIDE: usize = 4;
+    let stretch = (units * STRETCHES) as usize;
+    if stretch >= stretches.len() {
+        stretches.resize(stretch + 1, [0.0; TERMS]);
+    }
+    let t = (units - middle(stretch as f64)) * FRAC_1_SQRT_2;
+    let (square, fourth) = (t * t, (t * t) * (t * t));
+    let mut powers = [weight, weight * t, weight * square, weight * (square * t)];
+    // Four at a time, which makes vector instructions of a chain of products.
+    for terms in stretches[stretch].chunks_exact_mut(STRIDE) {
+        for (term, power) in terms.iter_mut().zip(&mut powers) {
+            *term += *power;
+            *power *= fourth;
+        }
     }
 }
 
