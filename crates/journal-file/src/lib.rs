@@ -227,7 +227,11 @@ impl FileJournal {
         }
         self.check_poison()?;
         let process = self.os.process_id();
-        if self.process.load(Ordering::Relaxed) == process { Ok(()) } else { self.reopen(process) }
+        if self.process.load(Ordering::Relaxed) == process {
+            return Ok(());
+        }
+        self.reopen(process)?;
+        Err(self.place.forked())
     }
 
     fn check_poison(&self) -> Result<(), Error> {

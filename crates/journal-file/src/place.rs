@@ -45,6 +45,10 @@ impl Place {
         Error::Regressed { location: self.location.clone(), seen, found }
     }
 
+    pub(crate) fn forked(&self) -> Error {
+        Error::Forked { location: self.location.clone() }
+    }
+
     pub(crate) fn read_only(&self) -> Error {
         Error::ReadOnly { location: self.location.clone() }
     }

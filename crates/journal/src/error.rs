@@ -72,6 +72,12 @@ pub enum Error {
         /// The failure that caused it.
         cause: String,
     },
+    /// This process is a fork of the one that opened the handle. Nothing was appended, and the handle is ready for this
+    /// process now: append again, as another writer than the parent.
+    Forked {
+        /// Path or URL.
+        location: String,
+    },
     /// The log may be read here, not written.
     ReadOnly {
         /// Path or URL.
@@ -128,6 +134,7 @@ impl Error {
             Error::Poisoned { location, cause } => {
                 Error::Poisoned { location: location.clone(), cause: cause.clone() }
             }
+            Error::Forked { location } => Error::Forked { location: location.clone() },
             Error::ReadOnly { location } => Error::ReadOnly { location: location.clone() },
             Error::TooLarge { bytes } => Error::TooLarge { bytes: *bytes },
             Error::Unsupported { location, detail } => {
@@ -179,6 +186,9 @@ impl fmt::Display for Error {
             }
             Error::Poisoned { location, cause } => {
                 write!(f, "an earlier write to {location} failed ({cause}); open it again to see what was kept")
+            }
+            Error::Forked { location } => {
+                write!(f, "this process was forked with {location} open; append again, as another writer")
             }
             Error::ReadOnly { location } => write!(f, "{location} is open for reading only"),
             Error::TooLarge { bytes } => write!(

@@ -64,8 +64,11 @@ pub trait Journal: Send + Sync {
     /// was asked for. When it returns an error they may be there or not: read, and decide again. No other
     /// outcome exists: a record is there whole or not at all.
     ///
+    /// In a process that was forked with the handle open, the first append answers [`Error::Forked`] if other
+    /// processes share the log: whatever told the parent's writers from all others must be made anew.
+    ///
     /// # Errors
-    /// [`Error::Locked`], [`Error::OutOfSpace`], [`Error::ReadOnly`], [`Error::TooLarge`],
+    /// [`Error::Forked`], [`Error::Locked`], [`Error::OutOfSpace`], [`Error::ReadOnly`], [`Error::TooLarge`],
     /// [`Error::Poisoned`] after an earlier failed write, [`Error::Corrupt`], or what else the medium says.
     fn append(&self, records: &[&[u8]], durability: Durability) -> Result<Seq, Error>;
 

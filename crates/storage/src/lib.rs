@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use session::{Session, Sessions};
-use trialog_codec::{decode_record, encode_record};
-use trialog_journal::{Durability, Journal, RECORD_BYTES_MAX, Seq};
-use trialog_ops::{Op, Param, ParamRef, Record, SessionId, SessionKey, SessionRef, StudyId};
+use trialog_codec::decode_record;
+use trialog_journal::{Durability, Journal, Seq};
+use trialog_ops::{Op, Param, ParamRef, Record, SessionId, SessionRef, StudyId};
 use trialog_replay::{Digest, State, StudyView, Verdict};
 
 /// A journal and the state that its records amount to. All methods may be called from any thread.
@@ -148,29 +148,19 @@ impl Storage {
     /// records of others that lie before this one.
     pub fn commit(&self, mut ops: Vec<Op>, durability: Durability) -> Result<Vec<Verdict>, Error> {
         let mut session = lock(&self.sessions).take()?;
-        session.counter += 1;
-        let known = self.replica().prepare(&session, &mut ops);
-        let record = Record {
-            session: known.map_or(SessionRef::Id(session.id), SessionRef::Key),
-            counter: session.counter,
-            ops,
-        };
-        session.buffer.clear();
-        encode_record(&record, &mut session.buffer);
-        if session.buffer.len() > RECORD_BYTES_MAX {
-            let bytes = session.buffer.len();
-            session.counter -= 1;
-            session.buffer = Vec::new();
+        let mut record = self.replica().prepare(&session, &mut ops);
+        if let Err(error) = session.encode(&record) {
             lock(&self.sessions).put_back(session);
-            return Err(trialog_journal::Error::TooLarge { bytes }.into());
+            return Err(error);
         }
-        // What nobody could read must not get into a log that is kept for ever: a NaN as a final value, say.
-        if let Err(source) = decode_record(&session.buffer) {
-            session.counter -= 1;
-            lock(&self.sessions).put_back(session);
-            return Err(Error::Refused { source });
+        let mut appended = self.journal.append(&[&session.buffer], durability);
+        if let Err(trialog_journal::Error::Forked { .. }) = appended {
+            lock(&self.sessions).disown();
+            session = Session::new()?;
+            record = self.replica().prepare(&session, &mut record.ops);
+            session.encode(&record)?;
+            appended = self.journal.append(&[&session.buffer], durability);
         }
-        let appended = self.journal.append(&[&session.buffer], durability);
         let mut replica = self.replica();
         let seq = appended.inspect_err(|_| {
             // A session whose append failed is given up: nobody may know whether its counter was used.
@@ -209,13 +199,13 @@ impl Storage {
 }
 
 impl Replica {
-    /// Enters the session among this process's own, puts keys for the parameters that the log knows, and
-    /// returns the session's key if the log knows that.
-    fn prepare(&mut self, session: &Session, ops: &mut [Op]) -> Option<SessionKey> {
+    /// The session's next record of these ops. Enters the session among this process's own, and puts keys for the
+    /// parameters that the log knows.
+    fn prepare(&mut self, session: &Session, ops: &mut Vec<Op>) -> Record {
         if !self.own.contains(&session.id) {
             self.own.push(session.id);
         }
-        for op in ops {
+        for op in &mut *ops {
             let params = match op {
                 Op::SetParams { params, .. } => params,
                 Op::AddTrial { template, .. } => &mut template.params,
@@ -229,7 +219,12 @@ impl Replica {
                 }
             }
         }
-        self.state.session_key(&session.id)
+        let known = self.state.session_key(&session.id);
+        Record {
+            session: known.map_or(SessionRef::Id(session.id), SessionRef::Key),
+            counter: session.counter + 1,
+            ops: std::mem::take(ops),
+        }
     }
 
     /// Reads and applies what the journal has and this replica has not; the verdicts of the record at `wanted`

@@ -2,7 +2,9 @@
 
 use rand::TryRng;
 use rand::rngs::SysRng;
-use trialog_ops::SessionId;
+use trialog_codec::{decode_record, encode_record};
+use trialog_journal::RECORD_BYTES_MAX;
+use trialog_ops::{Record, SessionId};
 
 use crate::Error;
 
@@ -13,7 +15,6 @@ pub(crate) struct Session {
     pub(crate) counter: u64,
     /// The bytes of its last record, kept for their capacity.
     pub(crate) buffer: Vec<u8>,
-    process: u32,
 }
 
 /// The sessions that nobody uses now.
@@ -23,20 +24,40 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// An idle session, or a new one. What a forked child inherits belongs to its parent and is dropped.
+    /// An idle session, or a new one.
     pub(crate) fn take(&mut self) -> Result<Session, Error> {
-        let process = std::process::id();
-        while let Some(session) = self.idle.pop() {
-            if session.process == process {
-                return Ok(session);
-            }
-        }
-        let mut id = [0; 16];
-        SysRng.try_fill_bytes(&mut id).map_err(|error| Error::NoEntropy { detail: error.to_string() })?;
-        Ok(Session { id: SessionId(id), counter: 0, buffer: Vec::new(), process })
+        self.idle.pop().map_or_else(Session::new, Ok)
     }
 
     pub(crate) fn put_back(&mut self, session: Session) {
         self.idle.push(session);
+    }
+
+    /// Drops what a forked child inherits: it belongs to the parent.
+    pub(crate) fn disown(&mut self) {
+        self.idle.clear();
+    }
+}
+
+impl Session {
+    /// Puts the record's bytes into the buffer and counts it. What nobody could read must not get into a log that is
+    /// kept for ever (a NaN as a final value, say), and is refused here.
+    pub(crate) fn encode(&mut self, record: &Record) -> Result<(), Error> {
+        self.buffer.clear();
+        encode_record(record, &mut self.buffer);
+        if self.buffer.len() > RECORD_BYTES_MAX {
+            let bytes = self.buffer.len();
+            self.buffer = Vec::new();
+            return Err(trialog_journal::Error::TooLarge { bytes }.into());
+        }
+        decode_record(&self.buffer).map_err(|source| Error::Refused { source })?;
+        self.counter = record.counter;
+        Ok(())
+    }
+
+    pub(crate) fn new() -> Result<Session, Error> {
+        let mut id = [0; 16];
+        SysRng.try_fill_bytes(&mut id).map_err(|error| Error::NoEntropy { detail: error.to_string() })?;
+        Ok(Session { id: SessionId(id), counter: 0, buffer: Vec::new() })
     }
 }

@@ -3,10 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use trialog_journal::{Durability, Error, Journal, MemoryJournal, Seq, SnapshotSource, Visitor};
-use trialog_ops::{Direction, FinalState, Op, StudyId, Timestamp, TrialId};
+use trialog_ops::{Direction, FinalState, Op, SessionKey, StudyId, Timestamp, TrialId};
 use trialog_replay::Verdict;
 use trialog_storage::{Snapshots, Storage};
 
@@ -19,10 +20,15 @@ type Kept = Option<(Seq, Vec<u8>)>;
 struct Keeping {
     log: MemoryJournal,
     kept: Arc<Mutex<Kept>>,
+    /// The next append finds that the process was forked.
+    forked: Arc<AtomicBool>,
 }
 
 impl Journal for Keeping {
     fn append(&self, records: &[&[u8]], durability: Durability) -> Result<Seq, Error> {
+        if self.forked.swap(false, Ordering::Relaxed) {
+            return Err(Error::Forked { location: self.location().to_owned() });
+        }
         self.log.append(records, durability)
     }
 
@@ -118,4 +124,19 @@ fn what_cannot_be_read_is_not_written() {
     assert_eq!(storage.digest(), before);
     run_trials(&storage, 1);
     assert_eq!(storage.view(StudyId(0)).unwrap().trial_count(), 2);
+}
+
+/// Parent and child write on with the same memory. Were the child to keep the parent's sessions, its records would
+/// be taken for repetitions of the parent's.
+#[test]
+fn a_forked_child_is_another_writer() {
+    let journal = Keeping::default();
+    let child = Storage::new(Box::new(journal.clone())).unwrap();
+    run_trials(&child, 1);
+    let sessions = |storage: &Storage| storage.with_state(|state| state.session_id(SessionKey(1)));
+    assert_eq!(sessions(&child), None);
+    journal.forked.store(true, Ordering::Relaxed);
+    run_trials(&child, 1);
+    assert!(sessions(&child).is_some());
+    assert_eq!(child.view(StudyId(0)).unwrap().trial_count(), 2);
 }
