@@ -261,6 +261,8 @@ impl Trial {
     /// True if the study's pruner thinks that the trial is not worth going on with, by all reports of all
     /// workers. Return [`Pruned`] as the objective's error then.
     ///
+    /// Ask after each report: pruners judge what the latest one newly reached.
+    ///
     /// # Errors
     /// The study has several objectives or a pruner that this program does not know ([`Error::is_invalid`]), or
     /// what the log says.
