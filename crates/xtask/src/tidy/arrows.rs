@@ -39,8 +39,15 @@ const ROOMS: &[Room] = &[
     room("trialog", 3, ALL_BELOW),
     room(
         TESTKIT,
-        2,
-        &["trialog-ops", "trialog-journal", "trialog-journal-file", "trialog-codec", "trialog-replay"],
+        3,
+        &[
+            "trialog-ops",
+            "trialog-journal",
+            "trialog-journal-file",
+            "trialog-codec",
+            "trialog-replay",
+            "trialog-storage",
+        ],
     ),
     room("trialog-xtask", 0, &[]),
 ];
