@@ -29,7 +29,11 @@ struct Watched {
 impl Journal for Watched {
     fn append(&self, records: &[&[u8]], durability: Durability) -> Result<Seq, Error> {
         for record in records {
-            self.sim.world().oracle.note_attempt(record);
+            let mut world = self.sim.world();
+            world.oracle.note_attempt(record);
+            if let Some(steps) = &mut world.steps {
+                steps.push(super::images::Step::Attempt(record.to_vec()));
+            }
         }
         let first = self.inner.append(records, durability)?;
         let mut world = self.sim.world();

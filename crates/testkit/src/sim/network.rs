@@ -273,8 +273,8 @@ impl World {
         let (machine, inode) = (self.open[&descriptor].machine, self.open[&descriptor].inode);
         if self.cut_until(machine).is_some() {
             // The kernel would go on trying; what it sends once the lock is gone is refused.
-            let cache = self.cache(machine, inode);
-            cache.dirty.retain(|piece| piece.descriptor != descriptor);
+            self.cache(machine, inode).dirty.retain(|piece| piece.descriptor != descriptor);
+            self.note_unsent_loss(machine);
             return;
         }
         self.flush(machine, inode);
@@ -325,6 +325,13 @@ impl World {
             .collect();
         if ended.contains(&true) {
             self.forget_locks(|machine, _| ended[machine]);
+        }
+        // Once a machine reaches the server again, it gives back the locks of processes that died meanwhile.
+        let (machines, open) = (&self.machines, &self.open);
+        for inode in &mut self.inodes {
+            inode.lock = inode.lock.filter(|held| {
+                open.contains_key(&held.descriptor) || machines[held.machine].cut_until > clock
+            });
         }
     }
 
