@@ -20,8 +20,9 @@ use crate::repair::UNFINISHED;
 const WINDOW_BYTES: usize = 256 << 10;
 const BUDGET_FACTOR: u64 = 16;
 const BUDGET_BYTES_MIN: u64 = 1 << 20;
-/// How far ahead a seq may lie to be searched for: more records than any log that was cut has lost.
-const SEQS_AHEAD_MAX: u64 = 1 << 32;
+/// How far ahead a seq may lie to be searched for, beyond what the file has room for: so many records may have been cut
+/// out. A tighter bound is what keeps bytes of payloads from looking like frames.
+const SEQS_AHEAD_MAX: u64 = 1 << 16;
 /// How much of a file is looked at to say what it is.
 const START_BYTES: usize = 512;
 
@@ -265,9 +266,12 @@ struct Collected {
 /// Every frame from `from` on that verifies in itself.
 fn collect(window: &mut Window<'_>, from: u64, seq: u64, end: u64) -> Result<Collected, Stop> {
     let mut budget = end.saturating_sub(from).saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_BYTES_MIN);
-    let seq_max = seq.saturating_add(SEQS_AHEAD_MAX);
+    let ahead = SEQS_AHEAD_MAX.saturating_add(end / FRAME_HEADER_BYTES as u64);
     let mut found = Collected::default();
     let mut at = from;
+    // Right behind a frame any other may follow, whatever its seq.
+    let mut seq_max = u64::MAX;
+    let mut seq_last = seq;
     while at + FRAME_HEADER_BYTES as u64 <= end {
         let bytes = window.bytes(at, FRAME_HEADER_BYTES)?;
         let Some(claim) = frame::claim(bytes) else {
@@ -277,6 +281,7 @@ fn collect(window: &mut Window<'_>, from: u64, seq: u64, end: u64) -> Result<Col
             // Lost blocks read as zeros, and there can be gigabytes of them.
             let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
             at += (zeros.saturating_sub(FRAME_HEADER_BYTES) + 1) as u64;
+            seq_max = seq_last.saturating_add(ahead);
             continue;
         }
         let Some(rest) = budget.checked_sub(claim.len as u64) else {
@@ -288,11 +293,16 @@ fn collect(window: &mut Window<'_>, from: u64, seq: u64, end: u64) -> Result<Col
         let (Check::Valid(frame) | Check::Misfit(frame)) = frame::check(whole, Link { seq: 0, crc: 0 }) else {
             budget = rest;
             at += 1;
+            seq_max = seq_last.saturating_add(ahead);
             continue;
         };
         let Frame { kind, seq, crc, prev, unsynced, .. } = frame;
         found.frames.push(Piece { offset: at, len: claim.len, kind, seq, crc, prev, unsynced });
         at += claim.len as u64;
+        seq_max = u64::MAX;
+        if seq <= seq_last.saturating_add(ahead) {
+            seq_last = seq_last.max(seq);
+        }
     }
     Ok(found)
 }

@@ -127,6 +127,21 @@ fn random_damage_is_never_believed() {
     }
 }
 
+/// Bytes of payloads once looked so much like frames that a long log with many flips used up the search's budget, and
+/// what lay behind was not looked at.
+#[test]
+fn a_long_log_with_many_flips_is_searched_to_its_end() {
+    let log = Log::new(workers(3000), 1);
+    let mut bytes = log.bytes.clone();
+    let flips: Vec<usize> = (log.bounds[100]..log.bounds[log.records.len() - 2]).step_by(3001).collect();
+    for &at in &flips {
+        bytes[at] ^= 1;
+    }
+    let report = verify_on(&os_with(&bytes), LOG).unwrap();
+    assert_eq!((report.damages.len(), report.records_lost()), (flips.len(), 0));
+    assert_eq!(report.readable.digest, log.state_at(log.records.len()).digest());
+}
+
 /// Every stretch of up to four records zeroed: the proven repair is never wrong, nor is the likely one where
 /// workers go on as they do, and the likely one keeps every later trial under its number.
 #[test]
