@@ -91,7 +91,7 @@ pub(crate) enum Step {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Past {
     from: Mark,
-    end: u64,
+    end: Mark,
 }
 
 impl Known {
@@ -214,7 +214,7 @@ impl Known {
     fn absorb(&mut self, mut at: usize) -> Stop {
         loop {
             let frame = match frame::check(&self.tail.bytes[at..], self.tip.link) {
-                Check::Valid(frame) if frame.kind == KIND_RECORD || frame.kind >= KIND_SKIPPABLE_MIN => frame,
+                Check::Valid(frame) if is_known(&frame) => frame,
                 Check::Valid(frame) => return Stop::Unknown { kind: frame.kind },
                 Check::Short { need } => return Stop::Short { need },
                 Check::Broken => return Stop::Broken,
@@ -315,7 +315,7 @@ impl Known {
             let after = self.index.partition_point(|mark| mark.link.seq <= from);
             after.checked_sub(1).map_or(Mark { offset, link }, |at| self.index[at])
         };
-        Some(Past { from, end: self.tip.offset })
+        Some(Past { from, end: Mark { offset: self.tip.offset, link: self.tip.link } })
     }
 
     /// Bytes behind the tip do not verify: a torn tail, unless frames follow.
@@ -362,21 +362,39 @@ impl Known {
 
     /// Whether the file still begins with this log's header and has its last known frame where it was.
     pub(crate) fn still_there(&self, file: &dyn OsFile) -> bool {
-        self.holds(file, self.tip)
-    }
-
-    /// Whether the file begins with this log's header and has the last frame before `tip` where it was.
-    pub(crate) fn holds(&self, file: &dyn OsFile, tip: Tip) -> bool {
         let Some(header) = &self.header else {
             return true;
         };
+        let Tip { last: offset, link, .. } = self.tip;
         let mut start = [0; HEADER_BYTES];
         let mut last = [0; 4];
-        let source = Reading(file);
-        let has = |offset, buf: &mut [u8]| frame::read_full(&source, offset, buf).is_ok_and(|got| got == buf.len());
-        has(0, &mut start)
+        has(file, 0, &mut start)
             && start == header.encode()
-            && (tip.last == 0 || has(tip.last, &mut last) && last == tip.link.crc.to_le_bytes())
+            && (offset == 0 || has(file, offset, &mut last) && last == link.crc.to_le_bytes())
+    }
+
+    /// Whether `tip` is a place between two frames of this log, as far as the frame before it tells: a snapshot may
+    /// say anything, and a writer would cut the log there.
+    pub(crate) fn holds(&self, file: &dyn OsFile, tip: Tip) -> bool {
+        let Some(header) = &self.header else {
+            return false;
+        };
+        if tip.last == 0 {
+            return tip == Tip { offset: HEADER_BYTES as u64, link: header.link(), last: 0 };
+        }
+        let mut start = [0; frame::FRAME_HEADER_BYTES];
+        if !has(file, tip.last, &mut start) {
+            return false;
+        }
+        let claim = frame::claim(&start).filter(|claim| tip.last.checked_add(claim.len as u64) == Some(tip.offset));
+        let Some(claim) = claim else {
+            return false;
+        };
+        // The file reaches as far as the tip, or nobody would ask, so this is memory for bytes that are there.
+        let mut bytes = vec![0; claim.len];
+        let link = Link { seq: claim.seq, crc: claim.prev };
+        has(file, tip.last, &mut bytes)
+            && matches!(frame::check(&bytes, link), Check::Valid(frame) if is_known(&frame) && frame.next() == tip.link)
     }
 
     /// Counts what is left, for the message.
@@ -390,6 +408,16 @@ impl Known {
         }
         place.regressed(self.records(), found.records())
     }
+}
+
+/// Whether a reader may go on behind the frame.
+fn is_known(frame: &Frame<'_>) -> bool {
+    frame.kind == KIND_RECORD || frame.kind >= KIND_SKIPPABLE_MIN
+}
+
+/// Whether the file has bytes for all of `buf`, which they are read into.
+fn has(file: &dyn OsFile, offset: u64, buf: &mut [u8]) -> bool {
+    frame::read_full(&Reading(file), offset, buf).is_ok_and(|got| got == buf.len())
 }
 
 /// Why [`Known::absorb`] went no further.
@@ -429,8 +457,8 @@ impl Past {
     ) -> Result<Result<ControlFlow<()>, Error>, Error> {
         let mut buf = Vec::new();
         let mut want = 16 << 10;
-        while self.from.offset < self.end {
-            let room = self.end - self.from.offset;
+        while self.from.offset < self.end.offset {
+            let room = self.end.offset - self.from.offset;
             buf.resize(room.min(want as u64) as usize, 0);
             let got = frame::read_full(&Reading(file), self.from.offset, &mut buf).map_err(place.io("read"))?;
             want = (2 * want).min(READ_BYTES);
@@ -459,7 +487,12 @@ impl Past {
                 want = need;
             }
         }
-        Ok(Ok(ControlFlow::Continue(())))
+        // Whoever asks again for what never comes would ask for ever.
+        if self.from.link == self.end.link {
+            Ok(Ok(ControlFlow::Continue(())))
+        } else {
+            Ok(Err(self.damage(place)))
+        }
     }
 
     fn damage(&self, place: &Place) -> Error {

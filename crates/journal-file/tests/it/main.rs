@@ -9,6 +9,7 @@ mod damage;
 mod faults;
 mod golden;
 mod group;
+mod made_up;
 mod open;
 mod processes;
 mod protocol;
