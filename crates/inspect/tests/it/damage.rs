@@ -129,21 +129,30 @@ fn every_bit_flip(parity: usize) {
         for bit in 0..8 {
             let mut bytes = log.bytes.clone();
             bytes[at] ^= 1 << bit;
-            let (report, repair, records) = look(&bytes, Trust::Proven);
             let place = format!("bit {bit} of byte {at}");
-            assert!(records == log.records, "{place}: {report}");
+            // A repair looks with `verify` itself; once a byte is enough to see that both say the same.
+            let (repair, records) = if bit == at % 8 {
+                let (report, repair, records) = look(&bytes, Trust::Proven);
+                assert_eq!(report.damages, repair.damages, "{place}");
+                let mendable = report.tail.map(|tail| (tail.offset as usize, tail.mendable));
+                assert_eq!(mendable, (at >= last).then_some((last, true)), "{place}");
+                (repair, records)
+            } else {
+                let os = os_with(&bytes);
+                let repair = repair_on(&os, LOG, TARGET, Trust::Proven).unwrap();
+                (repair, records_of(&os.file(Path::new(TARGET)).unwrap()))
+            };
+            assert!(records == log.records, "{place}: {repair}");
             assert!(repair.is_lossless(), "{place}: {repair}");
+            let found: Vec<_> = repair.damages.iter().map(|damage| (damage.kind, damage.offset as usize)).collect();
             if at < 64 {
-                assert_eq!(report.damages[0].kind, DamageKind::Header, "{place}");
-                assert_eq!(report.damages.len(), 1, "{place}");
+                assert_eq!(found, [(DamageKind::Header, 0)], "{place}");
             } else if at >= last {
-                assert!(report.is_clean(), "{place}: a reader takes it for a torn tail");
-                assert!(report.tail.is_some_and(|tail| tail.offset as usize == last && tail.mendable), "{place}");
+                assert!(found.is_empty(), "{place}: a reader takes it for a torn tail");
             } else {
                 let hit = log.touched(at, at + 1)[0];
-                assert_eq!(report.damages.len(), 1, "{place}: {report}");
-                let damage = &report.damages[0];
-                assert_eq!(damage.offset as usize, log.bounds[hit], "{place}");
+                assert_eq!(found, [(DamageKind::Overwritten, log.bounds[hit])], "{place}");
+                let damage = &repair.damages[0];
                 assert_eq!(damage.bytes as usize, log.bounds[hit + 1] - log.bounds[hit], "{place}");
                 assert_eq!((damage.mended, damage.lost.is_empty()), (1, true), "{place}");
             }
