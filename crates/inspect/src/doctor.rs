@@ -30,7 +30,7 @@ const CLOCK_SECONDS: (u64, u64) = (1_704_067_200, 4_102_444_800);
 
 /// How the doctor gets a second process.
 pub trait Spawner {
-    /// A command that runs a program which calls [`doctor_helper`] with its standard input and output, and does
+    /// A command that runs a program which calls [`doctor_helper`](crate::doctor_helper) with its standard input and output, and does
     /// nothing else with them but perhaps print lines of its own; `None` where there can be no second process.
     fn helper(&self) -> Option<Command>;
 }
