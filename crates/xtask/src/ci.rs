@@ -1,9 +1,9 @@
 //! Everything that must hold before a change is kept. Whatever automation runs this adds no logic of its own.
 
 use crate::shell::{self, Outcome, Steps};
-use crate::{test, tidy};
+use crate::{fuzz, simulate, test, tidy};
 
-/// Format, tidy, clippy, docs, and all tests.
+/// Format, tidy, clippy, docs, a little fuzzing, and all tests.
 pub(crate) fn run() -> Outcome {
     let root = shell::root()?;
     let cargo = |arguments: &[&str]| shell::run(shell::cargo(&root).args(arguments));
@@ -30,6 +30,8 @@ pub(crate) fn run() -> Outcome {
     } else {
         println!("\n(cargo-deny is not installed: licences and sources were checked by tidy)");
     }
+    steps.run("fuzz", fuzz::short);
+    steps.run("simulation", simulate::short);
     test::add_to(&mut steps, &root);
     steps.finish("ci")
 }

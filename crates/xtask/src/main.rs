@@ -3,8 +3,10 @@
 
 mod ci;
 mod compare;
+mod fuzz;
 mod needs;
 mod shell;
+mod simulate;
 mod test;
 mod tidy;
 
@@ -16,6 +18,8 @@ use shell::Outcome;
 struct Command {
     name: &'static str,
     switches: &'static [Switch],
+    /// What a word without dashes is, if there may be one.
+    word: Option<&'static str>,
     help: &'static str,
     run: fn(&Given) -> Outcome,
 }
@@ -44,20 +48,53 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "ci",
         switches: &[],
+        word: None,
         help: "everything that must hold before a change is kept: format, tidy, clippy, docs, test",
         run: |_| ci::run(),
     },
     Command {
         name: "test",
         switches: &[],
+        word: None,
         help: "install what the tests need, then run every test, doc test and smoke test",
         run: |_| test::run(),
     },
     Command {
         name: "tidy",
         switches: &[],
+        word: None,
         help: "the house rules: arrows between crates, licences, file headers and lengths, links",
         run: |_| tidy::run(),
+    },
+    Command {
+        name: "fuzz",
+        switches: &[
+            Switch { name: "--seconds", value: Some("N"), help: "how long each target runs" },
+            Switch { name: "--long", value: None, help: "an hour each" },
+            Switch { name: "--replay", value: Some("PATH"), help: "run one input of the target once" },
+        ],
+        word: Some("TARGET"),
+        help: "hostile bytes for everything that reads bytes: all targets for a few seconds, or one",
+        run: |given| match given.value("--replay") {
+            Some(input) => fuzz::replay(given.value("TARGET"), input),
+            None => fuzz::run(given.value("TARGET"), given.value("--seconds"), given.has("--long")),
+        },
+    },
+    Command {
+        name: "simulate",
+        switches: &[
+            Switch { name: "--seeds", value: Some("N"), help: "how many worlds (10000)" },
+            Switch { name: "--first", value: Some("S"), help: "the seed to begin with (0)" },
+            Switch { name: "--seed", value: Some("S"), help: "one world, with each of its calls" },
+            Switch { name: "--images", value: Some("N"), help: "how many crash images (100000)" },
+            Switch { name: "--long", value: None, help: "a thousand times as many, for a night" },
+        ],
+        word: None,
+        help: "the journal on a file in simulated worlds where everything goes wrong",
+        run: |given| {
+            let words = given.0.iter().flat_map(|(name, value)| [*name, value.as_str()]);
+            simulate::run(&words.filter(|word| !word.is_empty()).collect::<Vec<_>>())
+        },
     },
     Command {
         name: "compare",
@@ -70,6 +107,7 @@ const COMMANDS: &[Command] = &[
             },
             Switch { name: "--only", value: Some("NAME"), help: "one measurement" },
         ],
+        word: None,
         help: "the same work through Trialog, Optuna and Rustuna, side by side",
         run: |given| compare::run(given.has("--quick"), given.value("--only"), given.value("--json")),
     },
@@ -105,6 +143,10 @@ fn parse(command: &Command, words: &[String]) -> Outcome<Given> {
     let mut given = Vec::new();
     let mut words = words.iter();
     while let Some(word) = words.next() {
+        if let Some(name) = command.word.filter(|_| !word.starts_with('-')) {
+            given.push((name, word.clone()));
+            continue;
+        }
         let known = command.switches.iter().find(|switch| switch.name == word);
         let switch = known.ok_or_else(|| format!("`{}` has no switch {word:?}\n\n{}", command.name, usage()))?;
         let value = match switch.value {
@@ -119,7 +161,8 @@ fn parse(command: &Command, words: &[String]) -> Outcome<Given> {
 fn usage() -> String {
     let mut text = String::from("usage: cargo xtask <command> [switches]\n");
     for command in COMMANDS {
-        text += &format!("\n  {:<8} {}", command.name, command.help);
+        let named = [Some(command.name), command.word].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        text += &format!("\n  {named:<8} {}", command.help);
         for switch in command.switches {
             let shown = [Some(switch.name), switch.value].into_iter().flatten().collect::<Vec<_>>().join(" ");
             text += &format!("\n           {shown:<12} {}", switch.help);
@@ -155,6 +198,13 @@ mod tests {
         assert!(given.has("--quick"));
         assert_eq!(given.value("--json"), Some("out.json"));
         assert!(!given.has("--only"));
+    }
+
+    #[test]
+    fn a_word_is_read_where_one_may_stand() {
+        let given = parse(command("fuzz").unwrap(), &words("frame --seconds 5")).unwrap();
+        assert_eq!((given.value("TARGET"), given.value("--seconds")), (Some("frame"), Some("5")));
+        assert!(parse(command("tidy").unwrap(), &words("frame")).is_err());
     }
 
     #[test]

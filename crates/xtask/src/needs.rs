@@ -29,13 +29,23 @@ pub(crate) struct Program {
 const PYTHON: Program =
     Program { probe: &["python3", "-c", "import venv, ensurepip"], debian: &["python3", "python3-venv"] };
 
+const CPLUSPLUS: Program = Program { probe: &["c++", "--version"], debian: &["g++"] };
+
 /// The table.
-pub(crate) const NEEDS: &[Need] = &[Need {
-    purpose: "peers",
-    why: "the comparison runs the same work through the libraries people use today",
-    programs: &[PYTHON],
-    python: &["optuna==5.0.0", "rustuna==0.2.0", "numpy==2.4.6"],
-}];
+pub(crate) const NEEDS: &[Need] = &[
+    Need {
+        purpose: "peers",
+        why: "the comparison runs the same work through the libraries people use today",
+        programs: &[PYTHON],
+        python: &["optuna==5.0.0", "rustuna==0.2.0", "numpy==2.4.6"],
+    },
+    Need {
+        purpose: "fuzz",
+        why: "the engine of the fuzz targets is written in C++",
+        programs: &[CPLUSPLUS],
+        python: &[],
+    },
+];
 
 /// Makes sure that everything one purpose needs is there.
 pub(crate) fn ensure(purpose: &str) -> Outcome<&'static Need> {
