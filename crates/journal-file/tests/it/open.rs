@@ -220,8 +220,7 @@ fn no_locks_at_all_is_said() {
 #[test]
 fn waiting_for_the_lock_ends_in_time() {
     let (os, ..) = sample(1);
-    let holder =
-        trialog_journal_file::os::Os::open(&os.process(7), PATH.as_ref(), trialog_journal_file::os::Access::Write);
+    let holder = Os::open(&os.process(7), PATH.as_ref(), trialog_journal_file::os::Access::Write);
     let holder = holder.unwrap();
     assert!(holder.try_lock().unwrap());
     let options = Options { lock_wait_max: Duration::from_secs(3), ..Options::default() };
