@@ -126,7 +126,8 @@ impl<'a> Density<'a> {
 
     /// `ln` of the density from a whole sum; by the definition if the sum left the range of doubles.
     fn finish(&self, probe: &Probe, sum: f64, point: &[f64]) -> f64 {
-        let usable = sum >= f64::MIN_POSITIVE && sum.is_finite();
+        // So far above the smallest double that no share was lost to underflow.
+        let usable = sum >= 1e-280 && sum.is_finite();
         if usable { self.log_of(probe, sum) } else { self.mixture.log_density(point) }
     }
 
