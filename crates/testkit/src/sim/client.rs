@@ -5,18 +5,18 @@ use super::draw::{Draw, mix};
 use super::naive::NaiveJournal;
 use super::oracle::{Watch, end_before_hole};
 use super::os::{Sim, SimOs};
-use super::plan::{Mix, Role, Subject};
+use super::plan::{Mix, Plan, Role, Subject};
 use super::world::Phase;
 use std::sync::Arc;
 use std::time::Duration;
 use trialog_codec::encode_record;
-use trialog_journal::{Durability, Error, Journal, Seq, Visitor};
+use trialog_journal::{Durability, Error, Journal, Seq, SnapshotSource, Visitor};
 use trialog_journal_file::{FileJournal, Network, Options};
 use trialog_ops::{
     Direction, Distribution, FinalState, Json, Op, Param, ParamDef, ParamRef, Record, SessionId, SessionRef,
     StudyId, Timestamp, TrialId,
 };
-use trialog_storage::Storage;
+use trialog_storage::{Snapshots, Storage};
 
 /// A journal that tells the oracle everything that passes through it.
 #[derive(Clone)]
@@ -54,6 +54,16 @@ impl Journal for Watched {
         })
     }
 
+    fn load_snapshot(&self) -> Option<(Seq, Vec<u8>)> {
+        let (at, bytes) = self.inner.load_snapshot()?;
+        self.sim.world().oracle.note_snapshot(self.watch, at.0);
+        Some((at, bytes))
+    }
+
+    fn save_snapshot(&self, at: Seq, source: &mut SnapshotSource<'_>) -> Result<bool, Error> {
+        self.inner.save_snapshot(at, source)
+    }
+
     fn location(&self) -> &str {
         self.inner.location()
     }
@@ -74,9 +84,11 @@ impl Drop for Handle {
 
 impl Handle {
     fn open(os: &SimOs, role: Role) -> Result<Handle, trialog_storage::Error> {
-        let (subject, lock_wait_max, watch) = {
+        let (subject, lock_wait_max, snapshots, watch) = {
             let mut world = os.sim.world();
-            (world.plan.journal, world.plan.lock_wait_max, world.oracle.watch(os.client))
+            let Plan { journal, lock_wait_max, snapshots, .. } = world.plan;
+            let auto = |records_min| Snapshots::Auto { records_min, growth: 0.5 };
+            (journal, lock_wait_max, snapshots.map_or(Snapshots::Off, auto), world.oracle.watch(os.client))
         };
         let read_only = role == Role::Reader;
         let inner: Arc<dyn Journal> = match subject {
@@ -87,7 +99,7 @@ impl Handle {
             Subject::Naive(bug) => Arc::new(NaiveJournal::open(Arc::new(os.clone()), super::PATH, read_only, bug)?),
         };
         let journal = Watched { inner, sim: Arc::clone(&os.sim), watch };
-        let storage = Storage::new(Box::new(journal.clone()))?;
+        let storage = Storage::with_snapshots(Box::new(journal.clone()), snapshots)?;
         Ok(Handle { os: os.clone(), journal, storage })
     }
 
@@ -157,12 +169,16 @@ fn look_once_more(sim: &Arc<Sim>, me: usize, role: Role, survivor: Option<Handle
         }
     }
     let mut looked = false;
-    // Whoever looks after a hole ends all processes.
+    let mut looks_again = 3;
+    // Whoever looks after a hole ends all processes, and a header that a dead creator left half done may be read
+    // half old and half new by those who come at the same time.
     while !looked {
         let pid = sim.world().revive(me);
         let os = SimOs { sim: Arc::clone(sim), client: me, pid };
         let opened = Handle::open(&os, role);
-        looked = os.is_alive();
+        let mixed = matches!(&opened, Err(trialog_storage::Error::Journal(Error::Corrupt { offset: 0, .. })));
+        looked = os.is_alive() && !(mixed && looks_again > 0);
+        looks_again -= 1;
         if looked {
             look_with(sim, me, opened);
         }

@@ -24,8 +24,8 @@ pub enum Bug {
     IgnoresLock,
     /// The lock is on a file beside the log.
     LocksBeside,
-    /// On a network file system the lock is let go before the sync.
-    UnlocksBeforeSync,
+    /// On a network file system it leaves the sync to the unlock, which does one and does not say how it ended.
+    TrustsUnlock,
     /// Checksums are not compared.
     IgnoresCrc,
     /// Records are acknowledged when they are in memory, and written with the next ones.
@@ -50,7 +50,7 @@ impl Bug {
         Bug::SkipsFolderSync,
         Bug::IgnoresLock,
         Bug::LocksBeside,
-        Bug::UnlocksBeforeSync,
+        Bug::TrustsUnlock,
         Bug::IgnoresCrc,
         Bug::AcknowledgesBeforeWrite,
         Bug::ReadsStaleEnd,
@@ -230,7 +230,7 @@ impl NaiveJournal {
         self.lock()?;
         let result = self.write_locked(&mut inner, records, early);
         let synced = match &result {
-            Ok(_) if self.network && !self.has(Bug::UnlocksBeforeSync) => self.sync(),
+            Ok(_) if self.network && !self.has(Bug::TrustsUnlock) => self.sync(),
             _ => Ok(()),
         };
         let unlocked = self.unlock().map_err(io_error);
@@ -238,7 +238,7 @@ impl NaiveJournal {
         let first = result?;
         synced?;
         unlocked?;
-        if durability == Durability::Power && !self.network || self.has(Bug::UnlocksBeforeSync) {
+        if durability == Durability::Power && !self.network {
             let synced = self.sync();
             inner.poisoned |= synced.is_err();
             synced?;

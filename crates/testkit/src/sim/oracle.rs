@@ -76,10 +76,19 @@ struct Ack {
 #[derive(Debug)]
 struct History {
     client: usize,
+    /// The first record that it saw; those before it were in a snapshot.
+    start: u64,
     records: Vec<u64>,
     /// What it saw may be gone: the server started again before it was told to keep that.
     tainted: bool,
     open: bool,
+}
+
+impl History {
+    /// Whether all that it saw is in the log.
+    fn agrees(&self, log: &[u64]) -> bool {
+        log.get(self.start as usize..).is_some_and(|log| log.starts_with(&self.records))
+    }
 }
 
 /// A handle's place in the oracle.
@@ -102,7 +111,7 @@ impl Oracle {
     }
 
     pub(crate) fn watch(&mut self, client: usize) -> Watch {
-        self.histories.push(History { client, records: Vec::new(), tainted: false, open: true });
+        self.histories.push(History { client, start: 0, records: Vec::new(), tainted: false, open: true });
         Watch { index: self.histories.len() - 1, epoch: self.counts.power_losses }
     }
 
@@ -141,13 +150,28 @@ impl Oracle {
             return;
         };
         let client = history.client;
-        match history.records.get(seq as usize) {
-            None if history.records.len() as u64 == seq => history.records.push(seen),
+        if history.records.is_empty() && seq == 0 {
+            // The snapshot that was loaded was no good.
+            history.start = 0;
+        }
+        // What is asked for from before a snapshot is not followed.
+        let Some(index) = seq.checked_sub(history.start) else {
+            return;
+        };
+        match history.records.get(index as usize) {
+            None if history.records.len() as u64 == index => history.records.push(seen),
             None => self.violate(format!("client {client} was given record {seq} before an earlier one")),
             Some(&before) if before != seen => {
                 self.violate(format!("client {client} was given two different records {seq}"));
             }
             Some(_) => {}
+        }
+    }
+
+    /// A handle begins with a snapshot of the first `records` records.
+    pub(crate) fn note_snapshot(&mut self, watch: Watch, records: u64) {
+        if let Some(history) = self.history(watch) {
+            history.start = records;
         }
     }
 
@@ -170,7 +194,7 @@ impl Oracle {
         let log = parse(bytes).records;
         let hashes: Vec<u64> = log.iter().map(|record| hash(record)).collect();
         for history in &mut self.histories {
-            history.tainted |= who(history.client) && !hashes.starts_with(&history.records);
+            history.tainted |= who(history.client) && !history.agrees(&hashes);
         }
     }
 
@@ -245,10 +269,12 @@ impl Oracle {
             }
         }
         for history in self.histories.iter().filter(|history| !history.tainted) {
-            let same = history.records.iter().zip(&hashes).take_while(|(a, b)| a == b).count();
-            if same < history.records.len() {
-                let client = history.client;
-                found.push(format!("client {client} saw a record {same} that is not the log's"));
+            if !history.agrees(&hashes) {
+                let History { client, start, records, .. } = history;
+                found.push(format!(
+                    "client {client} saw {} records from {start} on that are not all the log's",
+                    records.len()
+                ));
             }
         }
         for what in found {

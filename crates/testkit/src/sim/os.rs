@@ -371,6 +371,9 @@ impl OsFile for SimFile {
                     _ => bytes.len(),
                 };
                 if world.is_network() {
+                    if world.would_mislead(self.descriptor) {
+                        return Done(Err(number(errno::EIO)));
+                    }
                     world.write_cached(self.descriptor, offset, &bytes[..n]);
                 } else if n > 0 {
                     world.change(self.inode, Change::Write(offset, bytes[..n].to_vec()));

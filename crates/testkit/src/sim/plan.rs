@@ -99,6 +99,8 @@ pub struct Plan {
     pub lease: Duration,
     /// How long a writer waits for the lock.
     pub lock_wait_max: Duration,
+    /// After how many records a snapshot is kept beside the log, if ever.
+    pub snapshots: Option<u64>,
     /// A journal with this mistake is used in place of the real one.
     pub journal: Subject,
 }
@@ -163,6 +165,7 @@ impl Plan {
             attrs_for: Duration::from_millis(draw.pick(&[0, 5, 50, 200])),
             lease: Duration::from_millis(draw.pick(&[20, 80])),
             lock_wait_max: Duration::from_millis(draw.pick(&[5, 60, 400])),
+            snapshots: draw.pick(&[None, Some(3), Some(15)]),
             journal: Subject::File,
         }
     }
@@ -187,8 +190,8 @@ impl fmt::Display for Plan {
         writeln!(f, "  {:?}", self.faults)?;
         write!(
             f,
-            "  pages of {} bytes, attributes for {:?}, lease {:?}, lock wait {:?}",
-            self.page_bytes, self.attrs_for, self.lease, self.lock_wait_max
+            "  pages of {} bytes, attributes for {:?}, lease {:?}, lock wait {:?}, snapshots {:?}",
+            self.page_bytes, self.attrs_for, self.lease, self.lock_wait_max, self.snapshots
         )
     }
 }
