@@ -23,6 +23,9 @@ use trialog::Study;
 /// The first word of a process that the program started itself.
 const WORKER: &str = "--as-worker";
 
+/// Where the study lies unless another place is named.
+const FILE: &str = "digits.tlog";
+
 /// What was asked for.
 struct Task {
     path: String,
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
 }
 
 fn read_task() -> Result<Task, Box<dyn Error>> {
-    let mut task = Task { path: "digits.tlog".to_string(), trials: 200, workers: 4, is_worker: false };
+    let mut task = Task { path: FILE.to_string(), trials: 200, workers: 4, is_worker: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = || words.next().and_then(|word| word.parse().ok()).ok_or(format!("{word} wants a number"));
@@ -136,6 +139,8 @@ fn sum_up(study: &Study, task: &Task) -> Result<(), Box<dyn Error>> {
     for line in study::best_params(study)? {
         println!("    {line}");
     }
-    println!("\nStart it again and it goes on from here: the study is in {}.", task.path);
+    let path = if task.path == FILE { String::new() } else { format!(" -- {}", task.path) };
+    println!("\nThe study is in {}. To go on from here, type", task.path);
+    println!("    cargo run --release --example digits{path}");
     Ok(())
 }
