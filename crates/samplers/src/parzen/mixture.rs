@@ -122,7 +122,8 @@ impl Mixture {
         ((1.0 + share) / all, share / all)
     }
 
-    /// `ln` of the density at a point in internal form, by the definition.
+    /// `ln` of the density at a point in internal form, by the definition. Along a logarithmic axis it is the density
+    /// of the logarithm, and along one with a grid or choices a probability.
     #[must_use]
     pub fn log_density(&self, point: &[f64]) -> f64 {
         let terms: Vec<f64> = (0..self.weights.len()).map(|i| self.log_term(i, point)).collect();
