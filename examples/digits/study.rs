@@ -94,3 +94,37 @@ pub(crate) fn best_params(study: &Study) -> Result<Vec<String>> {
     let best = study.best_params()?;
     Ok(best.iter().map(|(name, value)| format!("{name} = {value}")).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The smallest useful study of this network: two hidden layers of one width, four parameters, no pruning.
+    #[test]
+    fn a_network_of_two_layers_is_tuned() {
+        let digits = crate::data::load();
+        let storage = trialog::Storage::in_memory().expect("memory");
+        let study = storage.study("two layers").maximize().seed(1).create().expect("a new study");
+        let tuned = study.optimize(6, |trial| {
+            let width = usize::try_from(trial.suggest_int("hidden_dim", 10..=50)?)?;
+            let name = trial.suggest_categorical("activation_func", &Activation::NAMES)?;
+            let activation = Activation::from_name(name).ok_or("no such activation")?;
+            let params = Params {
+                hidden: vec![(width, activation); 2],
+                lr: trial.suggest_float("lr", trialog::float(1e-5..=1e-2).log())? as f32,
+                momentum: trial.suggest_float("momentum", 0.5..=1.0)? as f32,
+                batch_size: 32,
+                epochs: 3,
+                seed: u64::from(trial.number().0),
+            };
+            Ok(train(&digits, &params, |_, _| ControlFlow::Continue(())))
+        });
+        tuned.expect("six trials");
+        let best = study.best_trial().expect("a best one");
+        assert!(best.value().is_some_and(|accuracy| (0.1..=1.0).contains(&accuracy)), "{best:?}");
+        assert_eq!(
+            best.params.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            ["activation_func", "hidden_dim", "lr", "momentum"]
+        );
+    }
+}
