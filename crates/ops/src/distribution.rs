@@ -83,7 +83,8 @@ impl Distribution {
             }
             Distribution::Int(d) => {
                 let (low, high) = (d.low as f64, d.high as f64);
-                low <= value && value <= high && (value - low) % d.step as f64 == 0.0
+                // The difference of two such numbers may be more than a double holds exactly.
+                low <= value && value <= high && value.fract() == 0.0 && (value as i64 - d.low) % d.step == 0
             }
             Distribution::Categorical(d) => value >= 0.0 && value < d.choices.len() as f64 && value.fract() == 0.0,
         }
@@ -652,6 +653,9 @@ mod tests {
         );
         let d = Distribution::Int(IntDistribution::new(1, 9, false, 4).expect("valid"));
         assert!(d.contains(5.0) && !d.contains(4.0) && !d.contains(5.5));
+        let wide = IntDistribution::new(-INT_MAX, INT_MAX, false, 3).expect("valid");
+        let on_grid = (-INT_MAX + 3 * (INT_MAX / 2)) as f64;
+        assert!(Distribution::Int(wide).contains(on_grid) && !Distribution::Int(wide).contains(on_grid + 1.0));
         let d = Distribution::categorical(["a", "b"]).expect("valid");
         assert!(d.contains(1.0) && !d.contains(2.0) && !d.contains(0.5) && !d.contains(-1.0));
     }
