@@ -189,6 +189,7 @@ fn a_deleted_file_is_a_regression() {
     os.sleep(Duration::from_millis(50));
     let error = journal.read(Seq(11), &mut |_, _| unreachable!()).unwrap_err();
     assert!(matches!(error, Error::Regressed { seen: 11, found: 0, .. }), "{error:?}");
+    os.sleep(Duration::from_millis(50));
     let error = journal.append(&[b"x"], Durability::Power).unwrap_err();
     assert!(matches!(error, Error::Regressed { .. }), "{error:?}");
 }
