@@ -133,6 +133,8 @@ impl FileJournal {
         }
         new.flush().map_err(&write)?;
         new.file.sync_data().map_err(&sync)?;
+        old.file.sync_data().map_err(self.poisoning("sync"))?;
+        let synced = old.known.tip().offset;
         self.os.sync_dir(segment::folder_of(&self.path)).map_err(self.place.io("sync the folder of"))?;
 
         // From here on writers wait.
@@ -141,8 +143,12 @@ impl FileJournal {
         if !self.copy(old, new, true)? {
             return Ok(false);
         }
-        new.flush().map_err(&write)?;
-        new.file.sync_data().map_err(&sync)?;
+        if old.known.tip().offset > synced {
+            new.flush().map_err(&write)?;
+            new.file.sync_data().map_err(&sync)?;
+            // So that where a seal is, nothing before it is missing.
+            old_file.sync_data().map_err(self.poisoning("sync"))?;
+        }
         if new.file.stat().map_err(self.place.io("look at"))?.links == 0 {
             return Ok(false);
         }
@@ -341,7 +347,8 @@ impl Successor {
         };
         let tip = Tip { offset: HEADER_BYTES as u64, link: header.link(), last: 0 };
         let written = write_full(&*file, 0, &header.encode());
-        let new = Successor { file, path, number, header, tip, buffer: Vec::new(), last: 0, synced: 0, named: false };
+        let new =
+            Successor { file, path, number, header, tip, buffer: Vec::new(), last: 0, synced: 0, named: false };
         written.map(|()| new).map_err(place.io("write the next segment of"))
     }
 

@@ -5,7 +5,9 @@ use crate::os::OsFile;
 use crate::place::{Place, Reading};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use trialog_journal::frame::{self, Ahead, Check, Frame, KIND_RECORD, KIND_SEAL, KIND_SKIPPABLE_MIN, KIND_SNAPSHOT, Link};
+use trialog_journal::frame::{
+    self, Ahead, Check, Frame, KIND_RECORD, KIND_SEAL, KIND_SKIPPABLE_MIN, KIND_SNAPSHOT, Link,
+};
 use trialog_journal::header::{HEADER_BYTES, Header, HeaderCheck, check_header};
 use trialog_journal::seal::Seal;
 use trialog_journal::{Error, Seq, Visitor};

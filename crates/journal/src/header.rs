@@ -39,7 +39,12 @@ pub const HEADER_FIELDS: [Field; 9] = [
     Field::new(LOG_ID, FIRST_SEQ, "log id", "random; tells this log from all others"),
     Field::new(FIRST_SEQ, CREATED, "first seq", "how many records this segment's snapshot covers; 0 in the first"),
     Field::new(CREATED, CHAIN_START, "created", "microseconds since 1970-01-01 UTC, signed"),
-    Field::new(CHAIN_START, RESERVED, "chain start", "`crc` of the frame before record `first seq` in the segment before; 0 in the first"),
+    Field::new(
+        CHAIN_START,
+        RESERVED,
+        "chain start",
+        "`crc` of the frame before record `first seq` in the segment before; 0 in the first",
+    ),
     Field::new(RESERVED, CRC, "reserved", "0"),
     Field::new(CRC, HEADER_BYTES, "crc", "CRC-32 of the bytes before it"),
 ];
