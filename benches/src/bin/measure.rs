@@ -354,11 +354,11 @@ fn compact(given: &Given) -> Result<(), BoxError> {
     for _ in 0..RECORDS {
         compactor.append(&[&[7; 100]], Durability::Process)?;
     }
+    let quiet_over = AtomicBool::new(false);
     let quiet = std::thread::scope(|scope| {
-        let done = AtomicBool::new(false);
-        let writer = scope.spawn(|| longest_waits(&path, &done));
+        let writer = scope.spawn(|| longest_waits(&path, &quiet_over));
         std::thread::sleep(std::time::Duration::from_secs(2));
-        done.store(true, Ordering::Relaxed);
+        quiet_over.store(true, Ordering::Relaxed);
         Ok::<_, BoxError>(writer.join().map_err(|_| "the writer panicked")??)
     })?;
     let done = AtomicBool::new(false);

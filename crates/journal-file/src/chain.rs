@@ -13,6 +13,9 @@ use trialog_journal::header::FLAG_FOLDED;
 use trialog_journal::seal::Seal;
 use trialog_journal::{Error, Seq, Visitor};
 
+/// A snapshot and its position, if there is one.
+type Base = Option<(Seq, Vec<u8>)>;
+
 impl FileJournal {
     /// On opening: the entry file says by its last bytes whether the log has gone on elsewhere.
     pub(crate) fn go_to_newest(&self) -> Result<(), Error> {
@@ -145,7 +148,7 @@ impl FileJournal {
     }
 
     /// The snapshot that the segment begins with, and the segment's number.
-    pub(crate) fn read_base(&self) -> (u64, Result<Option<(Seq, Vec<u8>)>, Error>) {
+    pub(crate) fn read_base(&self) -> (u64, Result<Base, Error>) {
         let opened = self.opened();
         let (file, number) = (Arc::clone(&opened.file), opened.number);
         let header = opened.known.header().copied().filter(|_| number > 0);

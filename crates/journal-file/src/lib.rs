@@ -204,6 +204,16 @@ impl FileJournal {
         !self.writable
     }
 
+    /// Whether the file at `path` is a log that goes on in another file: for tools that read one file only.
+    ///
+    /// # Errors
+    /// What the system says when the file is opened.
+    pub fn goes_on_elsewhere(os: &dyn Os, path: &Path) -> io::Result<bool> {
+        let file = os.open(path, Access::Read)?;
+        let header = segment::header_of(&*file);
+        Ok(header.is_some_and(|header| segment::seal_frame(&*file, &header.log_id).is_some()))
+    }
+
     fn opened(&self) -> MutexGuard<'_, Opened> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }

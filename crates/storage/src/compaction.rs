@@ -85,7 +85,9 @@ impl Storage {
             let _ = journal.reclaim(GRACE);
             compacting.store(false, Ordering::Release);
             if done && history == History::Folded {
-                reclaim_later(Arc::downgrade(&journal), journal);
+                let later = Arc::downgrade(&journal);
+                drop(journal);
+                reclaim_later(&later);
             }
         };
         if std::thread::Builder::new().name("trialog-compact".to_owned()).spawn(work).is_err() {
@@ -100,8 +102,7 @@ fn compact(journal: &dyn Journal, state: &State, history: History) -> Result<boo
 }
 
 /// Waits out the grace without keeping the journal open.
-fn reclaim_later(journal: Weak<dyn Journal>, open: Arc<dyn Journal>) {
-    drop(open);
+fn reclaim_later(journal: &Weak<dyn Journal>) {
     std::thread::sleep(GRACE);
     if let Some(journal) = journal.upgrade() {
         let _ = journal.reclaim(GRACE);
