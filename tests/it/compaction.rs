@@ -135,6 +135,7 @@ fn a_killed_compactor_costs_nothing() {
         study.optimize(2, parabola).unwrap();
     }
     for worker in &mut workers {
+        assert!(worker.child.try_wait().unwrap().is_none(), "a worker ended by itself");
         take_in(worker.read_until("told ").last().unwrap(), &mut told);
         worker.child.kill().unwrap();
         worker.child.wait().unwrap();

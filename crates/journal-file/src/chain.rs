@@ -46,17 +46,24 @@ impl FileJournal {
             return Ok(false);
         };
         drop(opened);
-        let Ok(Some(last)) = segment::last_sealed(&*self.os, &self.path, &log_id) else {
-            return Ok(false);
-        };
-        if last.seal.number <= number {
-            return Ok(false);
+        for look in 0..=LOOKS_AGAIN {
+            if let Ok(Some(last)) = segment::last_sealed(&*self.os, &self.path, &log_id) {
+                if last.seal.number <= number {
+                    return Ok(false);
+                }
+                if let Some(next) = self.open_successor(last.number, &last.seal, last.seq) {
+                    self.go_over(number, next);
+                    return Ok(true);
+                }
+            }
+            // Between a list of the files and a look at them, all may have been folded. But without a first seal
+            // there is only one.
+            if look == LOOKS_AGAIN || segment::sealed(&*self.os, &self.path, 0, &log_id).is_none() {
+                break;
+            }
+            self.os.sleep(LOOK_AGAIN_PAUSE * (1 << look));
         }
-        let Some(next) = self.open_successor(last.number, &last.seal, last.seq) else {
-            return Ok(false);
-        };
-        self.go_over(number, next);
-        Ok(true)
+        Ok(false)
     }
 
     /// After trouble with segment `number`: whatever it was, it matters no more if the log goes on elsewhere.
@@ -100,7 +107,7 @@ impl FileJournal {
         is_it.then_some(())?;
         let identity = file.stat().ok()?.identity;
         let unsettled = self.writable.then_some(number);
-        Some(Opened { file, known, number: seal.number, path, identity, unsettled, seen: 0 })
+        Some(Opened { file, known, number: seal.number, path, identity, unsettled, seen: 0, before: None })
     }
 
     /// Another thread may have been there first.
@@ -108,7 +115,8 @@ impl FileJournal {
         let mut opened = self.opened();
         if opened.number == number {
             let seen = opened.seen.max(opened.known.records());
-            *opened = Opened { seen, ..next };
+            let last = std::mem::replace(&mut *opened, Opened { seen, ..next });
+            opened.before = if last.known.is_fresh() { last.before } else { Some(last.known) };
         }
     }
 

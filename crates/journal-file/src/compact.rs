@@ -42,18 +42,23 @@ impl FileJournal {
         };
         // Nobody may come to depend on a successor whose predecessors could lose their seals.
         self.settle()?;
-        let Some(mut old) = self.begin_at(at)? else {
-            return Ok(false);
+        let (_, number) = self.current();
+        let mut old = match self.begin_at(at) {
+            Ok(Some(old)) => old,
+            Ok(None) => return Ok(false),
+            // Others have compacted it and given it back meanwhile.
+            Err(error) => return self.relocate_after(number, error).map(|()| false),
         };
         let mut new = Successor::create(self, &old, history)?;
         match self.write_successor(&mut old, &mut new, source) {
             Ok(true) => Ok(true),
             // Nobody knows of it and nobody ever will.
             other => {
-                if !new.named {
-                    let _ = self.os.unlink(&new.path);
+                if new.named {
+                    return other;
                 }
-                other
+                let _ = self.os.unlink(&new.path);
+                other.or_else(|error| self.relocate_after(old.number, error).map(|()| false))
             }
         }
     }

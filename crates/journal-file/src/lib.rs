@@ -125,6 +125,9 @@ struct Opened {
     unsettled: Option<u64>,
     /// How many records this handle has seen in earlier segments.
     seen: u64,
+    /// What is in memory of the segment before: whoever has just appended there wants to read it back, even if others
+    /// have folded it since.
+    before: Option<Known>,
 }
 
 impl FileJournal {
@@ -183,6 +186,7 @@ impl FileJournal {
                 identity: stat.identity,
                 unsettled: None,
                 seen: 0,
+                before: None,
             }),
             group: Group::default(),
             syncs: Syncs::default(),
@@ -447,9 +451,14 @@ impl FileJournal {
             file.sync_data().map_err(self.poisoning("sync"))?;
             let mut opened = self.opened();
             if opened.number == number {
-                // What is told to be durable must not be so in a file that nobody can open any more.
-                self.look_at_name(&*file, &opened.known)?;
-                opened.known.note_stable(written);
+                // What is told to be durable must not be so in a file that nobody can open any more, unless it was
+                // copied to the next one before.
+                if let Err(error) = self.look_at_name(&*file, &opened.known) {
+                    drop(opened);
+                    self.relocate_after(number, error)?;
+                } else {
+                    opened.known.note_stable(written);
+                }
             }
             Ok(written)
         })
@@ -487,7 +496,7 @@ impl Journal for FileJournal {
         let mut looks = 0;
         loop {
             let mut opened = self.opened();
-            let Opened { file, known, number, .. } = &mut *opened;
+            let Opened { file, known, number, before, .. } = &mut *opened;
             let number = *number;
             let trouble = if let Some((after, flow)) = known.visit_tail(next, visit) {
                 next = after;
@@ -496,6 +505,13 @@ impl Journal for FileJournal {
                 }
                 continue;
             } else if next < known.first() {
+                if let Some((after, flow)) = before.as_ref().and_then(|before| before.visit_tail(next, visit)) {
+                    next = after;
+                    if flow.is_break() {
+                        return Ok(Seq(next));
+                    }
+                    continue;
+                }
                 drop(opened);
                 if self.read_earlier(number, &mut next, visit)?.is_break() {
                     return Ok(Seq(next));

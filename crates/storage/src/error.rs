@@ -34,6 +34,15 @@ pub enum Error {
         /// What is wrong with them.
         source: DecodeError,
     },
+    /// The log's first records were folded into a snapshot of a newer format.
+    NewerBase {
+        /// Path or URL.
+        location: String,
+        /// How many records it covers.
+        seq: u64,
+        /// Its format version.
+        version: u32,
+    },
     /// The log's first records were folded into a snapshot, and that cannot be read.
     BadBase {
         /// Path or URL.
@@ -74,7 +83,7 @@ impl fmt::Display for Error {
                  program or a faulty one, and nothing was changed"
             ),
             Error::Refused { source } => write!(f, "nothing was written, since nobody could read it: {source}"),
-            Error::BadBase { location, seq, source: SnapshotError::NewerVersion { version } } => write!(
+            Error::NewerBase { location, seq, version } => write!(
                 f,
                 "the first {seq} records of {location} were folded into a snapshot of format version {version}, which \
                  this program does not know: use a newer Trialog"

@@ -273,7 +273,13 @@ impl Replica {
         let Some((at, bytes)) = journal.load_base()?.filter(|(at, _)| at.0 > self.state.records()) else {
             return Err(folded.into());
         };
-        let bad = |source| Error::BadBase { location: journal.location().to_owned(), seq: at.0, source };
+        let location = || journal.location().to_owned();
+        let bad = |source| match source {
+            SnapshotError::NewerVersion { version } => {
+                Error::NewerBase { location: location(), seq: at.0, version }
+            }
+            source => Error::BadBase { location: location(), seq: at.0, source },
+        };
         let state = State::read_snapshot(&bytes).map_err(bad)?;
         if state.records() != at.0 {
             let detail = "it counts other records than the log";
