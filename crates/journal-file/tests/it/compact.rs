@@ -55,7 +55,7 @@ fn read(journal: &dyn Journal, from: u64) -> Result<u64, Error> {
 /// has, all of which are as they should be.
 fn replay(journal: &dyn Journal) -> Result<u64, Error> {
     match read(journal, 0) {
-        Err(Error::Folded { asked: 0, .. }) => {
+        Err(Error::Folded { .. }) => {
             let (at, bytes) = journal.load_base()?.expect("what is folded is in a snapshot");
             assert_eq!(bytes, state(at.0), "the snapshot at {at}");
             read(journal, at.0)
