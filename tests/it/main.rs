@@ -7,6 +7,7 @@
 mod ask_tell;
 mod bad_files;
 mod bad_input;
+mod compaction;
 mod full_disk;
 mod laws;
 mod optimize;

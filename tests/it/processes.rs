@@ -43,6 +43,11 @@ fn child() {
             let builder = storage.study("shared").sampler(sampler).pruner(Hyperband::new().max_resource(9));
             builder.load_or_create().unwrap().optimize(argument.parse().unwrap(), train).unwrap();
         }
+        "compact" => loop {
+            if storage.compact().unwrap() {
+                say("compacted");
+            }
+        },
         "optimize" => study.optimize(argument.parse().unwrap(), parabola).unwrap(),
         "forever" => study
             .optimizer()
@@ -81,13 +86,13 @@ fn wait_for_parent() {
 }
 
 /// A child process; its lines without those of the test harness.
-struct Worker {
-    child: Child,
-    out: BufReader<ChildStdout>,
+pub(crate) struct Worker {
+    pub(crate) child: Child,
+    pub(crate) out: BufReader<ChildStdout>,
 }
 
 impl Worker {
-    fn start(role: &str, path: &str) -> Worker {
+    pub(crate) fn start(role: &str, path: &str) -> Worker {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "processes::child", "--nocapture"])
             .env(ROLE, role)
@@ -102,7 +107,7 @@ impl Worker {
     }
 
     /// The lines up to one that begins so, which is the last of them.
-    fn read_until(&mut self, start: &str) -> Vec<String> {
+    pub(crate) fn read_until(&mut self, start: &str) -> Vec<String> {
         let mut lines = Vec::new();
         for line in self.out.by_ref().lines() {
             let line = line.unwrap();
@@ -245,14 +250,14 @@ fn killed_processes_lose_nothing_that_was_told() {
     assert_eq!(survivor.digest().unwrap(), shared(&path).digest().unwrap());
 }
 
-fn take_in(line: &str, told: &mut BTreeMap<u32, u64>) {
+pub(crate) fn take_in(line: &str, told: &mut BTreeMap<u32, u64>) {
     let mut words = line.split(' ').skip(1).map(|word| word.parse::<u64>().unwrap());
     let (number, bits) = (words.next().unwrap(), words.next().unwrap());
     assert_eq!(told.insert(number as u32, bits), None, "trial {number} was told twice");
 }
 
 /// Everything told is there exactly once, as it was told.
-fn check_told(told: &BTreeMap<u32, u64>, trials: &[FrozenTrial]) {
+pub(crate) fn check_told(told: &BTreeMap<u32, u64>, trials: &[FrozenTrial]) {
     assert_dense(trials);
     for (number, bits) in told {
         let trial = trials.get(*number as usize).unwrap_or_else(|| panic!("trial {number} was told and is lost"));

@@ -4,11 +4,15 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use serde_json::json;
 use trialog::samplers::{Random, Tpe, TpeOptions};
 use trialog::{Storage, Study};
 use trialog_benches::{Clock, peak_mib, preload, run_trials, state_of_floats, suggest};
+use trialog_journal::{Durability, History, Journal, Seq};
+use trialog_journal_file::{FileJournal, Options};
 use trialog_replay::State;
 
 type BoxError = Box<dyn std::error::Error>;
@@ -36,6 +40,7 @@ const MEASURES: &[(&str, Measure)] = &[
     ("ask-with-dead-worker-10k", ask_with_dead_worker),
     ("snapshot-load-1m", snapshot_load),
     ("snapshot-write-1m", snapshot_write),
+    ("compact-200mb", compact),
     ("worker", worker),
     ("opener", opener),
     ("replayer", replayer),
@@ -335,4 +340,78 @@ fn snapshot_write(given: &Given) -> Result<(), BoxError> {
     let more = json!({ "cpu": cpu, "bytes_per_trial": bytes.len() as f64 / given.n as f64, "s": wall });
     figure(given, "MB/s", bytes.len() as f64 / wall / 1e6, &more);
     Ok(())
+}
+
+/// How many records there are before the compaction begins.
+const RECORDS: u64 = 10_000;
+
+/// Compacts a log whose state has `n` trials of ten floats, while another handle appends as fast as it can; its longest
+/// wait for an append is said too, with and without a sync of its own, and what it waited while nobody compacted.
+fn compact(given: &Given) -> Result<(), BoxError> {
+    let state = state_of_floats(given.n);
+    let path = journal(&given.dir);
+    let compactor = FileJournal::open(&path, &Options::default())?;
+    for _ in 0..RECORDS {
+        compactor.append(&[&[7; 100]], Durability::Process)?;
+    }
+    let quiet_over = AtomicBool::new(false);
+    let quiet = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| longest_waits(&path, &quiet_over));
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        quiet_over.store(true, Ordering::Relaxed);
+        Ok::<_, BoxError>(writer.join().map_err(|_| "the writer panicked")??)
+    })?;
+    let done = AtomicBool::new(false);
+    let (wall, bytes, waits) = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| longest_waits(&path, &done));
+        let clock = Clock::start();
+        let mut bytes = 0;
+        let compacted = compactor.compact(
+            Seq(RECORDS),
+            &mut |sink| {
+                state.stream_snapshot(|piece| {
+                    bytes += piece.len();
+                    sink(piece)
+                })
+            },
+            History::Folded,
+        );
+        let (wall, _) = clock.read();
+        // Those who wait for the lock at the end are to be seen too.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        done.store(true, Ordering::Relaxed);
+        let waits = writer.join().map_err(|_| "the writer panicked")??;
+        if compacted? { Ok::<_, BoxError>((wall, bytes, waits)) } else { Err("nothing was compacted".into()) }
+    })?;
+    let more = json!({
+        "bytes": bytes, "s": wall, "appends": waits.appends,
+        "append_ms_max": waits.append_ms, "synced_append_ms_max": waits.synced_ms,
+        "quiet_append_ms_max": quiet.append_ms, "quiet_synced_append_ms_max": quiet.synced_ms,
+    });
+    figure(given, "MB/s", bytes as f64 / wall / 1e6, &more);
+    Ok(())
+}
+
+/// The longest waits of a writer.
+#[derive(Default)]
+struct Waits {
+    appends: u64,
+    append_ms: f64,
+    synced_ms: f64,
+}
+
+/// Appends until it is told to stop; every 64th append waits for its sync.
+fn longest_waits(path: &str, done: &AtomicBool) -> Result<Waits, trialog_journal::Error> {
+    let journal = FileJournal::open(path, &Options::default())?;
+    let mut waits = Waits::default();
+    while !done.load(Ordering::Relaxed) {
+        let synced = waits.appends % 64 == 63;
+        let start = Instant::now();
+        journal.append(&[&[9; 100]], if synced { Durability::Power } else { Durability::Process })?;
+        let ms = start.elapsed().as_secs_f64() * 1e3;
+        let longest = if synced { &mut waits.synced_ms } else { &mut waits.append_ms };
+        *longest = longest.max(ms);
+        waits.appends += 1;
+    }
+    Ok(waits)
 }

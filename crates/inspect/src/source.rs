@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trialog_journal::frame::ReadAt;
+use trialog_journal_file::FileJournal;
 use trialog_journal_file::os::{Access, Os, OsFile, PathKind};
 
 use crate::error::Error;
@@ -40,6 +41,11 @@ impl Source {
             PathKind::File => {}
         }
         let file = os.open(path, Access::Read).map_err(Error::io(&location, "open"))?;
+        // Its old part alone would look like a whole log.
+        if FileJournal::goes_on_elsewhere(os, path).map_err(Error::io(&location, "open"))? {
+            let found = String::from("several files, since it was compacted, and this tool reads logs of one file");
+            return Err(Error::NewerFormat { location, found });
+        }
         Ok(Source { location, file })
     }
 

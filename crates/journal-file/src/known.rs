@@ -5,8 +5,11 @@ use crate::os::OsFile;
 use crate::place::{Place, Reading};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use trialog_journal::frame::{self, Ahead, Check, Frame, KIND_RECORD, KIND_SKIPPABLE_MIN, Link};
+use trialog_journal::frame::{
+    self, Ahead, Check, Frame, KIND_RECORD, KIND_SEAL, KIND_SKIPPABLE_MIN, KIND_SNAPSHOT, Link,
+};
 use trialog_journal::header::{HEADER_BYTES, Header, HeaderCheck, check_header};
+use trialog_journal::seal::Seal;
 use trialog_journal::{Error, Seq, Visitor};
 
 /// How much of the log's end stays in memory; for a moment it may be twice as much.
@@ -30,6 +33,8 @@ pub(crate) struct Known {
     index: Vec<Mark>,
     /// Where this handle began, which is behind the start if it had a snapshot.
     origin: Tip,
+    /// Where the frames behind the snapshot begin that a later segment begins with.
+    base: Option<Mark>,
     tail: Tail,
     /// The place and the file's length at which a torn tail was found, so as not to search it again.
     torn: Option<(u64, u64)>,
@@ -83,6 +88,8 @@ pub(crate) enum Step {
     End,
     /// Bytes that are no frame yet, and may never become one.
     Torn,
+    /// The segment's last frame: the log goes on elsewhere.
+    Sealed(Seal),
     /// What would be damage, if it stays that way: a reader without the lock may just see pages out of order.
     Suspect(Error),
 }
@@ -91,7 +98,9 @@ pub(crate) enum Step {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Past {
     from: Mark,
-    end: Mark,
+    end: u64,
+    /// What stands at the end, if that is known.
+    link: Option<Link>,
 }
 
 impl Known {
@@ -111,6 +120,76 @@ impl Known {
 
     pub(crate) fn header(&self) -> Option<&Header> {
         self.header.as_ref()
+    }
+
+    /// The first record that this segment can have.
+    pub(crate) fn first(&self) -> u64 {
+        self.header.as_ref().map_or(0, |header| header.first_seq)
+    }
+
+    /// Whether nothing was read yet but the header, or what a seal says of the log's end.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.tip == self.origin
+    }
+
+    /// Where records begin.
+    pub(crate) fn base_offset(&self) -> u64 {
+        self.base.map_or(HEADER_BYTES as u64, |base| base.offset)
+    }
+
+    /// The same log, known up to `tip` only.
+    pub(crate) fn begun_at(&self, tip: Tip) -> Known {
+        let mut known = Known { header: self.header, base: self.base, ..Known::default() };
+        known.resume(tip);
+        known
+    }
+
+    /// Goes on where a seal says, in a handle that has read nothing but the header. Says whether the file is the one
+    /// that the seal means, and holds what it says.
+    pub(crate) fn resume_behind(&mut self, seal: &Seal, seq: u64, file: &dyn OsFile) -> bool {
+        let Some(header) = &self.header else {
+            return false;
+        };
+        let tip = Tip { offset: seal.tip, link: seal.tip_link(seq), last: seal.last };
+        let link = header.link();
+        let fits = header.log_id == seal.log_id && link.crc == seal.header_crc && link.seq <= seq;
+        if !fits || !file.stat().is_ok_and(|stat| stat.bytes >= tip.offset) || !self.holds(file, tip) {
+            return false;
+        }
+        self.base = Some(Mark { offset: seal.base, link: Link { seq: link.seq, crc: seal.base_crc } });
+        // Its writer synced all of it before the seal.
+        self.note_stable(seq);
+        self.resume(tip);
+        true
+    }
+
+    /// Where record `seq` of the verified part begins.
+    pub(crate) fn locate(&self, file: &dyn OsFile, place: &Place, seq: u64) -> Result<Option<Tip>, Error> {
+        if seq == self.tip.link.seq {
+            return Ok(Some(self.tip));
+        }
+        let Some(past) = self.past(seq).filter(|past| past.from.link.seq <= seq && seq < self.records()) else {
+            return Ok(None);
+        };
+        if past.from.link.seq == seq {
+            let Mark { offset, link } = past.from;
+            return Ok(Some(Tip { offset, link, last: 0 }));
+        }
+        let mut found = None;
+        let _stopped = past.walk(file, place, &mut |at, frame| {
+            if frame.next().seq == seq && found.is_none() {
+                let offset = at + frame.len() as u64;
+                found = Some(Tip { offset, link: frame.next(), last: at });
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })??;
+        Ok(found)
+    }
+
+    /// The verified frames from `offset` on, if the copy of the log's end still has them.
+    pub(crate) fn frames_from(&self, offset: u64) -> Option<&[u8]> {
+        self.tail.bytes.get(usize::try_from(offset.checked_sub(self.tail.offset)?).ok()?..)
     }
 
     pub(crate) fn stable(&self) -> u64 {
@@ -205,6 +284,7 @@ impl Known {
                 Stop::Short { need } if got == want && need > want && need as u64 <= room => want = need,
                 Stop::Short { .. } | Stop::Broken => return self.judge(file, place, file_bytes),
                 Stop::Misfit { seq } => return Ok(Step::Suspect(self.suspect(file, place, misfit(seq, self.tip)))),
+                Stop::Sealed(seal) => return Ok(Step::Sealed(seal)),
                 Stop::Unknown { kind } => return Err(place.newer(format!("a frame of kind {kind}"))),
             }
         }
@@ -214,7 +294,8 @@ impl Known {
     fn absorb(&mut self, mut at: usize) -> Stop {
         loop {
             let frame = match frame::check(&self.tail.bytes[at..], self.tip.link) {
-                Check::Valid(frame) if is_known(&frame) => frame,
+                Check::Valid(frame) if self.is_known(&frame) => frame,
+                Check::Valid(frame) if frame.kind == KIND_SEAL => return self.sealed(&frame),
                 Check::Valid(frame) => return Stop::Unknown { kind: frame.kind },
                 Check::Short { need } => return Stop::Short { need },
                 Check::Broken => return Stop::Broken,
@@ -225,6 +306,25 @@ impl Known {
             self.take(bytes, next);
             self.note_stable(stable);
         }
+    }
+
+    /// Whether a reader may go on behind the frame. Only a later segment has a snapshot, and only before its first
+    /// record.
+    fn is_known(&self, frame: &Frame<'_>) -> bool {
+        let begins = |header: &Header| header.is_later_segment() && header.first_seq == frame.seq;
+        match frame.kind {
+            KIND_SNAPSHOT => self.header.as_ref().is_some_and(begins),
+            kind => kind == KIND_RECORD || kind >= KIND_SKIPPABLE_MIN,
+        }
+    }
+
+    /// A seal stays before the tip: whoever comes here again meets it again.
+    fn sealed(&self, frame: &Frame<'_>) -> Stop {
+        let seal = Seal::decode(frame.payload);
+        let is_ours = |seal: &Seal| {
+            seal.at == self.tip.offset && self.header.as_ref().is_some_and(|header| header.log_id == seal.log_id)
+        };
+        seal.filter(is_ours).map_or(Stop::Unknown { kind: frame.kind }, Stop::Sealed)
     }
 
     /// Takes over frames that this handle wrote at `offset`. A reader of the same handle may have come first.
@@ -310,12 +410,12 @@ impl Known {
         // Marks from the origin on; what lies before a snapshot is read from the start, which is asked for rarely.
         let from = if from < link.seq {
             let header = self.header.as_ref()?;
-            Mark { offset: HEADER_BYTES as u64, link: header.link() }
+            self.base.unwrap_or(Mark { offset: HEADER_BYTES as u64, link: header.link() })
         } else {
             let after = self.index.partition_point(|mark| mark.link.seq <= from);
             after.checked_sub(1).map_or(Mark { offset, link }, |at| self.index[at])
         };
-        Some(Past { from, end: Mark { offset: self.tip.offset, link: self.tip.link } })
+        Some(Past { from, end: self.tip.offset, link: Some(self.tip.link) })
     }
 
     /// Bytes behind the tip do not verify: a torn tail, unless frames follow.
@@ -394,7 +494,7 @@ impl Known {
         let mut bytes = vec![0; claim.len];
         let link = Link { seq: claim.seq, crc: claim.prev };
         has(file, tip.last, &mut bytes)
-            && matches!(frame::check(&bytes, link), Check::Valid(frame) if is_known(&frame) && frame.next() == tip.link)
+            && matches!(frame::check(&bytes, link), Check::Valid(frame) if self.is_known(&frame) && frame.next() == tip.link)
     }
 
     /// Counts what is left, for the message.
@@ -410,11 +510,6 @@ impl Known {
     }
 }
 
-/// Whether a reader may go on behind the frame.
-fn is_known(frame: &Frame<'_>) -> bool {
-    frame.kind == KIND_RECORD || frame.kind >= KIND_SKIPPABLE_MIN
-}
-
 /// Whether the file has bytes for all of `buf`, which they are read into.
 fn has(file: &dyn OsFile, offset: u64, buf: &mut [u8]) -> bool {
     frame::read_full(&Reading(file), offset, buf).is_ok_and(|got| got == buf.len())
@@ -426,6 +521,7 @@ enum Stop {
     Short { need: usize },
     Broken,
     Misfit { seq: u64 },
+    Sealed(Seal),
     Unknown { kind: u8 },
 }
 
@@ -447,18 +543,39 @@ fn misfit(seq: u64, tip: Tip) -> String {
 }
 
 impl Past {
+    /// All of a file of so many bytes, from its header on.
+    pub(crate) fn whole(header: &Header, file_bytes: u64) -> Past {
+        Past { from: Mark { offset: HEADER_BYTES as u64, link: header.link() }, end: file_bytes, link: None }
+    }
+
     /// Hands over the records of the stretch from `*next` on and moves `*next` along.
     pub(crate) fn visit(
-        mut self,
+        self,
         file: &dyn OsFile,
         place: &Place,
         next: &mut u64,
         visit: &mut Visitor<'_>,
     ) -> Result<Result<ControlFlow<()>, Error>, Error> {
+        self.walk(file, place, &mut |_, frame| {
+            if frame.kind == KIND_RECORD && frame.seq >= *next {
+                *next = frame.seq + 1;
+                return visit(Seq(frame.seq), frame.payload);
+            }
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Hands over each frame of the stretch, with the place where it begins. The inner error is damage.
+    pub(crate) fn walk(
+        mut self,
+        file: &dyn OsFile,
+        place: &Place,
+        visit: &mut dyn FnMut(u64, &Frame<'_>) -> ControlFlow<()>,
+    ) -> Result<Result<ControlFlow<()>, Error>, Error> {
         let mut buf = Vec::new();
         let mut want = 16 << 10;
-        while self.from.offset < self.end.offset {
-            let room = self.end.offset - self.from.offset;
+        while self.from.offset < self.end {
+            let room = self.end - self.from.offset;
             buf.resize(room.min(want as u64) as usize, 0);
             let got = frame::read_full(&Reading(file), self.from.offset, &mut buf).map_err(place.io("read"))?;
             want = (2 * want).min(READ_BYTES);
@@ -467,12 +584,10 @@ impl Past {
                 match frame::check(&buf[at..got], self.from.link) {
                     Check::Valid(frame) => {
                         at += frame.len();
-                        self.from = Mark { offset: self.from.offset + frame.len() as u64, link: frame.next() };
-                        if frame.kind == KIND_RECORD && frame.seq >= *next {
-                            *next = frame.seq + 1;
-                            if visit(Seq(frame.seq), frame.payload).is_break() {
-                                return Ok(Ok(ControlFlow::Break(())));
-                            }
+                        let begin = self.from.offset;
+                        self.from = Mark { offset: begin + frame.len() as u64, link: frame.next() };
+                        if visit(begin, &frame).is_break() {
+                            return Ok(Ok(ControlFlow::Break(())));
                         }
                     }
                     Check::Short { need } => break need,
@@ -488,7 +603,7 @@ impl Past {
             }
         }
         // Whoever asks again for what never comes would ask for ever.
-        if self.from.link == self.end.link {
+        if self.link.is_none_or(|link| self.from.link == link) {
             Ok(Ok(ControlFlow::Continue(())))
         } else {
             Ok(Err(self.damage(place)))

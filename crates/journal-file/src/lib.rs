@@ -19,6 +19,8 @@
 //!   the log as it was up to a minute ago (over NFS some 3 to 12 seconds, 60 at most); an append is always up to date.
 //! - On Windows a lock also keeps others from reading; a reader there waits for writers.
 
+mod chain;
+mod compact;
 mod group;
 mod known;
 mod lock;
@@ -26,6 +28,7 @@ pub mod mounts;
 pub mod os;
 mod place;
 mod real;
+mod segment;
 mod snapshot;
 
 pub use real::RealOs;
@@ -40,8 +43,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use trialog_journal::header::Header;
-use trialog_journal::{Durability, Error, Journal, RECORD_BYTES_MAX, Seq, SnapshotSource, Visitor, frame};
+use trialog_journal::header::{HEADER_BYTES, Header};
+use trialog_journal::seal::Seal;
+use trialog_journal::{
+    Durability, Error, Extent, History, Journal, RECORD_BYTES_MAX, Seq, SnapshotSource, Visitor, frame,
+};
 
 /// How often a reader without the lock looks again at what seems damaged, before it says so, and for how long
 /// it waits before the first time; each further wait is twice as long.
@@ -94,8 +100,6 @@ pub struct FileJournal {
     writable: bool,
     /// Whether each append is synced while the lock is held.
     fenced: bool,
-    /// Device and inode of the file.
-    identity: (u64, u64),
     /// The process that opened `file`: a forked child shares its lock owner and must open its own.
     process: AtomicU32,
     /// Whether the log was once read to its end, so that what is new is likely to be little.
@@ -112,6 +116,18 @@ pub struct FileJournal {
 struct Opened {
     file: Arc<dyn OsFile>,
     known: Known,
+    /// Which segment of the log the file is.
+    number: u64,
+    path: PathBuf,
+    /// Device and inode of the file.
+    identity: (u64, u64),
+    /// The sealed segment before, if this handle has not yet made its seal durable.
+    unsettled: Option<u64>,
+    /// How many records this handle has seen in earlier segments.
+    seen: u64,
+    /// What is in memory of the segment before: whoever has just appended there wants to read it back, even if others
+    /// have folded it since.
+    before: Option<Known>,
 }
 
 impl FileJournal {
@@ -153,21 +169,30 @@ impl FileJournal {
         let process = AtomicU32::new(os.process_id());
         let journal = FileJournal {
             os,
-            path,
+            path: path.clone(),
             place,
             lock_wait_max: options.lock_wait_max,
             writable,
             fenced,
-            identity: stat.identity,
             process,
             caught_up: AtomicBool::new(false),
             look_closely_at: AtomicU64::new(0),
             poison: OnceLock::new(),
-            opened: Mutex::new(Opened { file, known: Known::new() }),
+            opened: Mutex::new(Opened {
+                file,
+                known: Known::new(),
+                number: 0,
+                path,
+                identity: stat.identity,
+                unsettled: None,
+                seen: 0,
+                before: None,
+            }),
             group: Group::default(),
             syncs: Syncs::default(),
         };
         journal.begin()?;
+        journal.go_to_newest()?;
         Ok(journal)
     }
 
@@ -183,12 +208,23 @@ impl FileJournal {
         !self.writable
     }
 
+    /// Whether the file at `path` is a log that goes on in another file: for tools that read one file only.
+    ///
+    /// # Errors
+    /// What the system says when the file is opened.
+    pub fn goes_on_elsewhere(os: &dyn Os, path: &Path) -> io::Result<bool> {
+        let file = os.open(path, Access::Read)?;
+        let header = segment::header_of(&*file);
+        Ok(header.is_some_and(|header| segment::seal_frame(&*file, &header.log_id).is_some()))
+    }
+
     fn opened(&self) -> MutexGuard<'_, Opened> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn file(&self) -> Arc<dyn OsFile> {
-        Arc::clone(&self.opened().file)
+    fn current(&self) -> (Arc<dyn OsFile>, u64) {
+        let opened = self.opened();
+        (Arc::clone(&opened.file), opened.number)
     }
 
     fn lock<'a>(&self, file: &'a dyn OsFile) -> Result<lock::Held<'a>, Error> {
@@ -197,7 +233,7 @@ impl FileJournal {
 
     /// Reads the header, and makes the file a log if it is empty or its creator died.
     fn begin(&self) -> Result<(), Error> {
-        let file = self.file();
+        let (file, _) = self.current();
         if self.opened().known.load_header(&*file, &self.place)? || !self.writable {
             return Ok(());
         }
@@ -211,8 +247,7 @@ impl FileJournal {
 
     /// The name is made durable before the header is there: whoever sees a header need not care about the name.
     fn write_header(&self, file: &dyn OsFile) -> Result<(), Error> {
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        self.os.sync_dir(parent.unwrap_or(Path::new("."))).map_err(self.place.io("sync the folder of"))?;
+        self.os.sync_dir(segment::folder_of(&self.path)).map_err(self.place.io("sync the folder of"))?;
         let mut log_id = [0; 16];
         self.os.random(&mut log_id).map_err(self.place.io("find a random id for"))?;
         let created_us = self.os.wall_us();
@@ -249,10 +284,10 @@ impl FileJournal {
 
     /// In a forked child: the descriptor's lock belongs to the parent as well, and would not exclude it.
     fn reopen(&self, process: u32) -> Result<(), Error> {
-        let file = self.os.open(&self.path, Access::Write).map_err(self.place.io("open"))?;
-        let identity = file.stat().map_err(self.place.io("look at"))?.identity;
         let mut opened = self.opened();
-        if identity != self.identity || !opened.known.still_there(&*file) {
+        let file = self.os.open(&opened.path, Access::Write).map_err(self.place.io("open"))?;
+        let identity = file.stat().map_err(self.place.io("look at"))?.identity;
+        if identity != opened.identity || !opened.known.still_there(&*file) {
             return Err(self.place.regressed(opened.known.records(), 0));
         }
         opened.file = file;
@@ -263,23 +298,50 @@ impl FileJournal {
         Ok(())
     }
 
-    /// One lock round: verifies what others wrote, writes `frames` behind it, and returns their first position.
+    /// Lock rounds until one of them was on the segment that is the newest.
     /// The caller is the only thread of this handle in here.
     fn commit(&self, frames: &mut [u8]) -> Result<u64, Error> {
-        self.check_poison()?;
-        let file = self.file();
-        let file = &*file;
-        if !self.caught_up.load(Ordering::Relaxed) {
-            self.catch_up_unlocked(file)?;
+        loop {
+            if let Some(first) = self.commit_round(frames)? {
+                return Ok(first);
+            }
         }
+    }
+
+    /// One lock round: verifies what others wrote, writes `frames` behind it, and returns their first position; `None`
+    /// if the log goes on in another segment, to which this handle has gone over.
+    fn commit_round(&self, frames: &mut [u8]) -> Result<Option<u64>, Error> {
+        self.check_poison()?;
+        let (file, number) = self.current();
+        let file = &*file;
+        if !self.caught_up.load(Ordering::Relaxed)
+            && let Err(error) = self.catch_up_unlocked(file)
+        {
+            return self.relocate_after(number, error).map(|()| None);
+        }
+        self.settle()?;
         let held = self.lock(file)?;
-        let (tip, unproven) = {
-            let mut opened = self.opened();
-            self.catch_up_locked(&mut opened.known, file)?;
-            let tip = opened.known.tip();
-            frame::seal(frames, tip.link, opened.known.stable());
-            (tip, if self.fenced { opened.known.unproven() } else { Vec::new() })
-        };
+        let mut opened = self.opened();
+        if opened.number != number {
+            return Ok(None);
+        }
+        let caught_up = self.catch_up_locked(&mut opened, file);
+        let tip = opened.known.tip();
+        let stable = opened.known.stable();
+        let unproven = if self.fenced { opened.known.unproven() } else { Vec::new() };
+        drop(opened);
+        match caught_up {
+            Ok(None) => {}
+            Ok(Some(seal)) => {
+                held.release().map_err(self.poisoning("unlock"))?;
+                return self.follow(number, &seal, tip.link.seq).map(|()| None);
+            }
+            Err(error) => {
+                drop(held);
+                return self.relocate_after(number, error).map(|()| None);
+            }
+        }
+        frame::seal(frames, tip.link, stable);
         if !frames.is_empty() {
             // Whoever wrote the header may have died before it was durable, and frames without it are no log.
             if tip.last == 0 && !self.fenced {
@@ -304,12 +366,14 @@ impl FileJournal {
         drop(opened);
         held.release().map_err(|error| {
             // Closing the descriptor is the other way to let go; whoever reads on needs only a new one.
-            if let Ok(file) = self.os.open(&self.path, Access::Read) {
-                self.opened().file = file;
+            let mut opened = self.opened();
+            if let Ok(file) = self.os.open(&opened.path, Access::Read) {
+                opened.file = file;
             }
+            drop(opened);
             self.poisoning("unlock")(error)
         })?;
-        Ok(tip.link.seq)
+        Ok(Some(tip.link.seq))
     }
 
     /// A long log is read before the lock is taken, so that nobody waits for that.
@@ -320,7 +384,9 @@ impl FileJournal {
         Ok(())
     }
 
-    fn catch_up_locked(&self, known: &mut Known, file: &dyn OsFile) -> Result<(), Error> {
+    /// Up to the segment's end, and the seal if there is one.
+    fn catch_up_locked(&self, opened: &mut Opened, file: &dyn OsFile) -> Result<Option<Seal>, Error> {
+        let known = &mut opened.known;
         known.forget_torn();
         let bytes = if self.fenced {
             self.look_closely(file, known)?
@@ -330,12 +396,17 @@ impl FileJournal {
         loop {
             match known.advance(file, &self.place, bytes)? {
                 Step::More => {}
-                Step::End => return Ok(()),
+                Step::Sealed(seal) => return Ok(Some(seal)),
                 Step::Suspect(error) => return Err(error),
+                Step::End | Step::Torn if known.records() < opened.seen => {
+                    return Err(self.place.regressed(opened.seen, known.records()));
+                }
+                Step::End => return Ok(None),
                 // Only here, under the lock, can a torn tail not be a frame that is still being written. The
                 // search has also seen that the log's end is what was verified, or this would cut others' records.
                 Step::Torn => {
-                    return file.truncate(known.tip().offset).map_err(self.poisoning("cut the torn tail of"));
+                    file.truncate(known.tip().offset).map_err(self.poisoning("cut the torn tail of"))?;
+                    return Ok(None);
                 }
             }
         }
@@ -380,15 +451,24 @@ impl FileJournal {
     fn sync_through(&self, records: u64) -> Result<(), Error> {
         self.syncs.run(records, || {
             self.check_poison()?;
+            // The records may be in the segment before, and must not be hidden by the loss of its seal.
+            self.settle()?;
             let opened = self.opened();
-            let (file, written) = (Arc::clone(&opened.file), opened.known.records());
+            let (file, number, written) = (Arc::clone(&opened.file), opened.number, opened.known.records());
             drop(opened);
             file.sync_data().map_err(self.poisoning("sync"))?;
             let mut opened = self.opened();
-            if self.is_name_due() {
-                self.look_at_name(&*file, &opened.known)?;
+            if opened.number == number {
+                // A file without a name is nobody's log, unless it was copied to the next one before.
+                let looked =
+                    if self.is_name_due() { self.look_at_name(&*file, &opened.known).map(drop) } else { Ok(()) };
+                if let Err(error) = looked {
+                    drop(opened);
+                    self.relocate_after(number, error)?;
+                } else {
+                    opened.known.note_stable(written);
+                }
             }
-            opened.known.note_stable(written);
             Ok(written)
         })
     }
@@ -420,61 +500,89 @@ impl Journal for FileJournal {
 
     fn read(&self, from: Seq, visit: &mut Visitor<'_>) -> Result<Seq, Error> {
         let mut next = from.0;
-        let mut at_end = false;
+        // The segment whose end was reached.
+        let mut ended = None;
         let mut looks = 0;
         loop {
             let mut opened = self.opened();
-            let Opened { file, known } = &mut *opened;
-            let suspicion = if let Some((after, flow)) = known.visit_tail(next, visit) {
+            let Opened { file, known, number, before, .. } = &mut *opened;
+            let number = *number;
+            let trouble = if let Some((after, flow)) = known.visit_tail(next, visit) {
                 next = after;
                 if flow.is_break() {
                     return Ok(Seq(next));
                 }
-                None
+                continue;
+            } else if next < known.first() {
+                if let Some((after, flow)) = before.as_ref().and_then(|before| before.visit_tail(next, visit)) {
+                    next = after;
+                    if flow.is_break() {
+                        return Ok(Seq(next));
+                    }
+                    continue;
+                }
+                drop(opened);
+                if self.read_earlier(number, &mut next, visit)?.is_break() {
+                    return Ok(Seq(next));
+                }
+                continue;
             } else if next < known.records() {
                 drop(opened);
-                match self.read_past(&mut next, visit)? {
-                    Ok(ControlFlow::Continue(())) => None,
-                    Ok(ControlFlow::Break(())) => return Ok(Seq(next)),
-                    Err(damage) => Some(damage),
+                match self.read_past(&mut next, visit) {
+                    Ok(Ok(ControlFlow::Continue(()))) => continue,
+                    Ok(Ok(ControlFlow::Break(()))) => return Ok(Seq(next)),
+                    Ok(Err(damage)) => Trouble::Suspicion(damage),
+                    Err(error) => Trouble::Certain(error),
                 }
-            } else if at_end {
+            } else if ended == Some(number) {
                 let found = known.records();
                 return if next > found { Err(self.place.regressed(next, found)) } else { Ok(Seq(next)) };
             } else {
-                let bytes = self.look(&**file, known)?;
-                match known.advance(&**file, &self.place, bytes)? {
-                    Step::More => None,
-                    Step::End | Step::Torn => {
-                        at_end = true;
+                let step = self.look(&**file, known).and_then(|bytes| known.advance(&**file, &self.place, bytes));
+                let records = known.records();
+                drop(opened);
+                match step {
+                    Ok(Step::More) => continue,
+                    Ok(Step::End | Step::Torn) => {
+                        ended = Some(number);
                         self.caught_up.store(true, Ordering::Relaxed);
-                        None
+                        continue;
                     }
-                    Step::Suspect(error) => Some(error),
+                    Ok(Step::Sealed(seal)) => {
+                        self.follow(number, &seal, records)?;
+                        continue;
+                    }
+                    Ok(Step::Suspect(error)) => Trouble::Suspicion(error),
+                    Err(error) => Trouble::Certain(error),
                 }
             };
-            if let Some(error) = suspicion {
-                if looks == LOOKS_AGAIN {
-                    return Err(error);
+            match trouble {
+                // What was folded need no longer be whole, as long as the log goes on elsewhere.
+                Trouble::Suspicion(error) if looks == LOOKS_AGAIN => self.relocate_after(number, error)?,
+                Trouble::Suspicion(_) => {
+                    self.os.sleep(LOOK_AGAIN_PAUSE * (1 << looks));
+                    looks += 1;
                 }
-                self.os.sleep(LOOK_AGAIN_PAUSE * (1 << looks));
-                looks += 1;
+                Trouble::Certain(error) => self.relocate_after(number, error)?,
             }
         }
     }
 
     fn load_snapshot(&self) -> Option<(Seq, Vec<u8>)> {
         let mut opened = self.opened();
-        let Opened { file, known } = &mut *opened;
-        if known.records() > 0 {
+        let Opened { file, known, path, .. } = &mut *opened;
+        if !known.is_fresh() {
             return None;
         }
         let header = known.header()?;
         let bytes = self.look(&**file, known).ok()?;
         let holds = |tip: Tip| tip.offset <= bytes && known.holds(&**file, tip);
-        let (tip, payload) = snapshot::load(&*self.os, &self.path, header, holds)?;
-        known.resume(tip);
-        Some((Seq(tip.link.seq), payload))
+        if let Some((tip, payload)) = snapshot::load(&*self.os, path, header, holds) {
+            known.resume(tip);
+            return Some((Seq(tip.link.seq), payload));
+        }
+        drop(opened);
+        self.load_base().ok().flatten()
     }
 
     fn save_snapshot(&self, at: Seq, source: &mut SnapshotSource<'_>) -> Result<bool, Error> {
@@ -482,22 +590,54 @@ impl Journal for FileJournal {
             return Ok(false);
         }
         let opened = self.opened();
-        let (tip, header) = (opened.known.tip(), opened.known.header().copied());
+        let (tip, header, path) = (opened.known.tip(), opened.known.header().copied(), opened.path.clone());
         drop(opened);
         let Some(header) = header.filter(|_| tip.link.seq == at.0) else {
             return Ok(false);
         };
-        let newer =
-            snapshot::peek(&*self.os, &self.path, &header).is_some_and(|(kept, _)| kept.tip.link.seq >= at.0);
+        let newer = snapshot::peek(&*self.os, &path, &header).is_some_and(|(kept, _)| kept.tip.link.seq >= at.0);
         if newer {
             return Ok(false);
         }
-        snapshot::save(&*self.os, &self.path, &header, tip, source).map_err(self.place.io("write a snapshot of"))
+        snapshot::save(&*self.os, &path, &header, tip, source).map_err(self.place.io("write a snapshot of"))
+    }
+
+    fn load_base(&self) -> Result<Option<(Seq, Vec<u8>)>, Error> {
+        loop {
+            let (number, result) = self.read_base();
+            match result {
+                Err(error) => self.relocate_after(number, error)?,
+                Ok(base) => return Ok(base),
+            }
+        }
+    }
+
+    fn extent(&self) -> Option<Extent> {
+        let opened = self.opened();
+        opened.known.header()?;
+        let (base, end) = (opened.known.base_offset(), opened.known.tip().offset);
+        let snapshot_bytes = base - HEADER_BYTES as u64;
+        self.writable.then_some(Extent { snapshot_bytes, record_bytes: end.saturating_sub(base) })
+    }
+
+    fn compact(&self, at: Seq, source: &mut SnapshotSource<'_>, history: History) -> Result<bool, Error> {
+        self.compact_at(at.0, source, history)
+    }
+
+    fn reclaim(&self, grace: Duration) -> Result<(), Error> {
+        self.reclaim_after(grace)
     }
 
     fn location(&self) -> &str {
         &self.place.location
     }
+}
+
+/// What came in the way of reading.
+enum Trouble {
+    /// It may look otherwise in a moment.
+    Suspicion(Error),
+    Certain(Error),
 }
 
 /// Opens the file for writing if that is wanted and allowed, and says whether it did.

@@ -1,6 +1,7 @@
 //! All that the file journal asks of an operating system. Whoever implements these two traits decides what the
 //! journal believes about files, locks and time: the real system does, and so do simulated ones in tests.
 
+use std::ffi::OsString;
 use std::fmt::Debug;
 use std::io;
 use std::path::Path;
@@ -16,6 +17,8 @@ pub enum Access {
     Write,
     /// Reading and writing, and the file is made if there is none.
     Create,
+    /// Reading and writing a file that is made by this call; one that is there already is an error.
+    New,
 }
 
 /// What stands at a path.
@@ -72,6 +75,25 @@ pub trait Os: Debug + Send + Sync {
     /// # Errors
     /// What the system says.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// The names in a directory, as they are now: over a network this makes the system look again, so that a name that
+    /// was missing a moment ago can be opened.
+    ///
+    /// # Errors
+    /// What the system says; [`io::ErrorKind::Unsupported`] where directories cannot be listed.
+    fn list_dir(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Removes a file's name. Descriptors keep the file, except over a network.
+    ///
+    /// # Errors
+    /// What the system says; [`io::ErrorKind::Unsupported`] where names cannot be removed.
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Makes the names in a directory durable.
     ///
@@ -136,6 +158,15 @@ pub trait OsFile: Debug + Send + Sync {
     /// # Errors
     /// What the system says.
     fn truncate(&self, bytes: u64) -> io::Result<()>;
+
+    /// Gives back the space of a stretch, which reads as zeros from then on; the file keeps its length.
+    ///
+    /// # Errors
+    /// What the system says; [`io::ErrorKind::Unsupported`] where files cannot have holes.
+    fn punch(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        let _ = (offset, bytes);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Takes the exclusive lock on the file, or returns `false` if another descriptor holds it.
     ///

@@ -49,6 +49,10 @@ impl Place {
         Error::Forked { location: self.location.clone() }
     }
 
+    pub(crate) fn folded(&self, asked: u64, first: u64) -> Error {
+        Error::Folded { location: self.location.clone(), asked, first }
+    }
+
     pub(crate) fn read_only(&self) -> Error {
         Error::ReadOnly { location: self.location.clone() }
     }

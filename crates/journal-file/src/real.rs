@@ -6,6 +6,7 @@
 
 use crate::os::{Access, FileSystem, Os, OsFile, PathKind, Stat};
 use rand::TryRng as _;
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom};
 use std::path::Path;
@@ -43,13 +44,23 @@ impl Os for RealOs {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn OsFile>> {
         let write = access != Access::Read;
         let create = access == Access::Create;
+        let new = access == Access::New;
         // Never truncating: what is there decides whether it is a log.
-        let file = OpenOptions::new().read(true).write(write).create(create).truncate(false).open(path)?;
+        let file =
+            OpenOptions::new().read(true).write(write).create(create).create_new(new).truncate(false).open(path)?;
         Ok(Arc::new(RealFile { file }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         std::fs::rename(from, to)
+    }
+
+    fn list_dir(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        std::fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect()
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -118,6 +129,10 @@ impl OsFile for RealFile {
         self.file.set_len(bytes)
     }
 
+    fn punch(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        holes::punch(&self.file, offset, bytes)
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         locks::try_lock(&self.file)
     }
@@ -144,6 +159,30 @@ fn sync_dir(path: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_dir(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(target_os = "linux")]
+mod holes {
+    use nix::fcntl::{FallocateFlags, fallocate};
+    use std::fs::File;
+    use std::io;
+
+    pub(super) fn punch(file: &File, offset: u64, bytes: u64) -> io::Result<()> {
+        let too_far = |_| io::Error::from(io::ErrorKind::InvalidInput);
+        let (offset, bytes) = (offset.try_into().map_err(too_far)?, bytes.try_into().map_err(too_far)?);
+        let mode = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        fallocate(file, mode, offset, bytes).map_err(io::Error::from)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod holes {
+    use std::fs::File;
+    use std::io;
+
+    pub(super) fn punch(_: &File, _: u64, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 #[cfg(target_os = "linux")]

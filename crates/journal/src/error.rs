@@ -58,6 +58,15 @@ pub enum Error {
         /// Records there now.
         found: u64,
     },
+    /// The records asked for were folded into a snapshot, and no longer exist one by one.
+    Folded {
+        /// Path or URL.
+        location: String,
+        /// The record that was asked for.
+        asked: u64,
+        /// The first record that still exists.
+        first: u64,
+    },
     /// No room for the record.
     OutOfSpace {
         /// Path or URL.
@@ -128,6 +137,9 @@ impl Error {
             Error::Regressed { location, seen, found } => {
                 Error::Regressed { location: location.clone(), seen: *seen, found: *found }
             }
+            Error::Folded { location, asked, first } => {
+                Error::Folded { location: location.clone(), asked: *asked, first: *first }
+            }
             Error::OutOfSpace { location, source } => {
                 Error::OutOfSpace { location: location.clone(), source: duplicate_io(source) }
             }
@@ -180,6 +192,10 @@ impl fmt::Display for Error {
                 f,
                 "{location} has {found} records, but {seen} were seen before: some were lost or the log was \
                  replaced; open it again to go on with what is there"
+            ),
+            Error::Folded { location, asked, first } => write!(
+                f,
+                "record {asked} of {location} was folded into the snapshot that precedes record {first}: go on from there"
             ),
             Error::OutOfSpace { location, source } => {
                 write!(f, "no room left to write to {location} ({source}); free some and open it again")

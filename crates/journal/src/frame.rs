@@ -22,9 +22,9 @@ const _: () = assert!(crate::RECORD_BYTES_MAX == (1 << (8 * (KIND - LENGTH))) - 
 
 /// A frame that carries one record.
 pub const KIND_RECORD: u8 = 1;
-/// Reserved: the last frame of a segment, which names its successor.
+/// The last frame of a segment, which names its successor.
 pub const KIND_SEAL: u8 = 2;
-/// Reserved: a part of a snapshot.
+/// A part of the snapshot that a later segment begins with.
 pub const KIND_SNAPSHOT: u8 = 3;
 /// From here on a reader skips the kinds that it does not know; below, it must stop.
 pub const KIND_SKIPPABLE_MIN: u8 = 0x80;

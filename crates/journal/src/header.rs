@@ -25,6 +25,9 @@ pub const HEADER_BYTES: usize = CRC + 4;
 
 const _: () = assert!(HEADER_BYTES == 64);
 
+/// A flag that a reader may ignore: the records before this segment's `first seq` were given up.
+pub const FLAG_FOLDED: u32 = 1 << 16;
+
 /// Flags that a reader must know. The others may be ignored.
 const FLAGS_ESSENTIAL: u32 = 0x0000_ffff;
 
@@ -32,11 +35,16 @@ const FLAGS_ESSENTIAL: u32 = 0x0000_ffff;
 pub const HEADER_FIELDS: [Field; 9] = [
     Field::new(MAGIC_AT, VERSION_AT, "magic", "`94 54 4c 4f 47 0d 0a 1a`"),
     Field::new(VERSION_AT, FLAGS, "version", "1"),
-    Field::new(FLAGS, LOG_ID, "flags", "0"),
+    Field::new(FLAGS, LOG_ID, "flags", "0, or the bits below"),
     Field::new(LOG_ID, FIRST_SEQ, "log id", "random; tells this log from all others"),
-    Field::new(FIRST_SEQ, CREATED, "first seq", "records of the log before this segment; 0 in the first"),
+    Field::new(FIRST_SEQ, CREATED, "first seq", "how many records this segment's snapshot covers; 0 in the first"),
     Field::new(CREATED, CHAIN_START, "created", "microseconds since 1970-01-01 UTC, signed"),
-    Field::new(CHAIN_START, RESERVED, "chain start", "`crc` of the seal before this segment; 0 in the first"),
+    Field::new(
+        CHAIN_START,
+        RESERVED,
+        "chain start",
+        "`crc` of the frame before record `first seq` in the segment before; 0 in the first",
+    ),
     Field::new(RESERVED, CRC, "reserved", "0"),
     Field::new(CRC, HEADER_BYTES, "crc", "CRC-32 of the bytes before it"),
 ];
@@ -44,15 +52,15 @@ pub const HEADER_FIELDS: [Field; 9] = [
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Flags; none are defined yet.
+    /// Flags: 0 or [`FLAG_FOLDED`].
     pub flags: u32,
     /// Tells this log from all others.
     pub log_id: [u8; 16],
-    /// How many records of the log lie in earlier segments.
+    /// How many records the snapshot covers that this segment begins with.
     pub first_seq: u64,
     /// When the file was made, in microseconds since 1970 UTC.
     pub created_us: i64,
-    /// The checksum of the frame that ended the segment before; 0 in the first.
+    /// The checksum of the frame before record `first_seq` in the segment before; 0 in the first.
     pub chain_start: u32,
 }
 
@@ -77,6 +85,12 @@ impl Header {
     #[must_use]
     pub fn link(&self) -> Link {
         Link { seq: self.first_seq, crc: u32_at(&self.encode(), CRC) }
+    }
+
+    /// Whether this is a segment behind the first.
+    #[must_use]
+    pub fn is_later_segment(&self) -> bool {
+        self.first_seq != 0
     }
 
     fn decode(bytes: &[u8; HEADER_BYTES]) -> Header {
@@ -148,8 +162,6 @@ fn check_whole(bytes: &[u8; HEADER_BYTES]) -> HeaderCheck {
         HeaderCheck::Newer { found: format!("format version {version}") }
     } else if header.flags & FLAGS_ESSENTIAL != 0 {
         HeaderCheck::Newer { found: format!("header flags {:#06x}", header.flags & FLAGS_ESSENTIAL) }
-    } else if header.first_seq != 0 || header.chain_start != 0 {
-        HeaderCheck::Newer { found: format!("a later segment, which begins at record {}", header.first_seq) }
     } else if header.encode() != *bytes {
         HeaderCheck::Newer { found: String::from("header fields that were reserved") }
     } else {

@@ -9,6 +9,7 @@ mod error;
 pub mod frame;
 pub mod header;
 mod memory;
+pub mod seal;
 
 pub use error::Error;
 pub use memory::MemoryJournal;
@@ -16,6 +17,7 @@ pub use memory::MemoryJournal;
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 /// A position in a log: how many records lie before it, so also the index of the record that begins there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +48,24 @@ pub enum Durability {
 
 /// The longest record that every journal takes, in bytes. Larger things belong in files beside the log.
 pub const RECORD_BYTES_MAX: usize = (1 << 24) - 1;
+
+/// What becomes of the records that a compaction's snapshot covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// They stay readable.
+    Kept,
+    /// They are given up, and their space is given back: [`Journal::read`] answers [`Error::Folded`] for them.
+    Folded,
+}
+
+/// How much a medium holds since its last compaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Bytes of the snapshot that it begins with.
+    pub snapshot_bytes: u64,
+    /// Bytes of records behind that.
+    pub record_bytes: u64,
+}
 
 /// What [`Journal::read`] hands each record to; `Break` ends the reading before the next record.
 pub type Visitor<'a> = dyn FnMut(Seq, &[u8]) -> ControlFlow<()> + 'a;
@@ -83,7 +103,8 @@ pub trait Journal: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Corrupt`] at the first record that does not verify though later ones do (all before it have
-    /// been handed over), [`Error::Regressed`] if the log ends before `from`, or what else the medium says.
+    /// been handed over), [`Error::Regressed`] if the log ends before `from`, [`Error::Folded`] if records from `from`
+    /// on were given up by a compaction, or what else the medium says.
     fn read(&self, from: Seq, visit: &mut Visitor<'_>) -> Result<Seq, Error>;
 
     /// The newest snapshot that can be had, with the position it was taken at, for a handle that has read nothing
@@ -101,6 +122,42 @@ pub trait Journal: Send + Sync {
     fn save_snapshot(&self, at: Seq, source: &mut SnapshotSource<'_>) -> Result<bool, Error> {
         let _ = (at, source);
         Ok(false)
+    }
+
+    /// What stands in the place of the log's first records where the medium keeps its end only: a snapshot, with the
+    /// position it was taken at. `None` if there is no such thing. Unlike [`Journal::load_snapshot`] this may be asked at
+    /// any time: it is where to begin anew after [`Error::Folded`].
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if it does not verify, or what else the medium says.
+    fn load_base(&self) -> Result<Option<(Seq, Vec<u8>)>, Error> {
+        Ok(None)
+    }
+
+    /// How much there would be to compact; `None` if this journal cannot.
+    fn extent(&self) -> Option<Extent> {
+        None
+    }
+
+    /// Begins the log's medium anew with a snapshot of what the first `at` records amount to, while others go on
+    /// appending and reading. Says whether it did: a journal need not be able to, another process may be at it, or
+    /// there may be nothing to gain.
+    ///
+    /// # Errors
+    /// What the medium says; the log itself is as it was.
+    fn compact(&self, at: Seq, source: &mut SnapshotSource<'_>, history: History) -> Result<bool, Error> {
+        let _ = (at, source, history);
+        Ok(false)
+    }
+
+    /// Gives back the space of records that were folded at least `grace` ago. Whoever still reads them is told
+    /// [`Error::Folded`].
+    ///
+    /// # Errors
+    /// What the medium says; the log itself is as it was.
+    fn reclaim(&self, grace: Duration) -> Result<(), Error> {
+        let _ = grace;
+        Ok(())
     }
 
     /// The path or URL, for messages.

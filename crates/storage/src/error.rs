@@ -3,6 +3,7 @@
 use std::fmt;
 
 use trialog_codec::DecodeError;
+use trialog_replay::SnapshotError;
 
 /// Why the log could not be written, read or understood.
 #[derive(Debug)]
@@ -32,6 +33,24 @@ pub enum Error {
     Refused {
         /// What is wrong with them.
         source: DecodeError,
+    },
+    /// The log's first records were folded into a snapshot of a newer format.
+    NewerBase {
+        /// Path or URL.
+        location: String,
+        /// How many records it covers.
+        seq: u64,
+        /// Its format version.
+        version: u32,
+    },
+    /// The log's first records were folded into a snapshot, and that cannot be read.
+    BadBase {
+        /// Path or URL.
+        location: String,
+        /// How many records it covers.
+        seq: u64,
+        /// What is wrong with it.
+        source: SnapshotError,
     },
     /// A record that was appended cannot be read back.
     Vanished {
@@ -64,6 +83,16 @@ impl fmt::Display for Error {
                  program or a faulty one, and nothing was changed"
             ),
             Error::Refused { source } => write!(f, "nothing was written, since nobody could read it: {source}"),
+            Error::NewerBase { location, seq, version } => write!(
+                f,
+                "the first {seq} records of {location} were folded into a snapshot of format version {version}, which \
+                 this program does not know: use a newer Trialog"
+            ),
+            Error::BadBase { location, seq, source } => write!(
+                f,
+                "the first {seq} records of {location} were folded into a snapshot that does not read as one ({source}); \
+                 restore the log from a backup"
+            ),
             Error::Vanished { location, seq } => write!(
                 f,
                 "record {seq} of {location} was appended and cannot be read back; open the log again to see what \
@@ -81,6 +110,7 @@ impl std::error::Error for Error {
             Error::NewerFormat { source, .. } | Error::BadRecord { source, .. } | Error::Refused { source } => {
                 Some(source)
             }
+            Error::BadBase { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -1,30 +1,37 @@
 //! The stairwell, where log and state meet: ops go down as records and come back as verdicts, and views are
 //! lent. This crate names no medium and holds no policy; it is the one that other tools link.
 
+mod compaction;
 mod error;
 mod session;
 
+pub use compaction::Compaction;
 pub use error::Error;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use session::{Session, Sessions};
 use trialog_codec::decode_record;
 use trialog_journal::{Durability, Journal, Seq};
 use trialog_ops::{Op, Param, ParamRef, Record, SessionId, SessionRef, StudyId};
-use trialog_replay::{Digest, State, StudyView, Verdict};
+use trialog_replay::{Digest, SnapshotError, State, StudyView, Verdict};
 
 /// A journal and the state that its records amount to. All methods may be called from any thread.
 pub struct Storage {
-    journal: Box<dyn Journal>,
+    journal: Arc<dyn Journal>,
     replica: Mutex<Replica>,
     sessions: Mutex<Sessions>,
     snapshots: Snapshots,
     /// How many records there must be for the next snapshot.
     snapshot_due: AtomicU64,
+    compaction: Compaction,
+    /// How many records there must be for the next look whether a compaction is due.
+    compaction_look: AtomicU64,
+    /// Whether one is going on in the background.
+    compacting: Arc<AtomicBool>,
 }
 
 /// When a storage has its journal keep a snapshot, so that opening the log costs the snapshot and what came after.
@@ -78,6 +85,18 @@ impl Storage {
     /// # Errors
     /// As [`Storage::new`].
     pub fn with_snapshots(journal: Box<dyn Journal>, snapshots: Snapshots) -> Result<Storage, Error> {
+        Storage::with_policies(journal, snapshots, Compaction::Off)
+    }
+
+    /// Takes a journal and replays it; snapshots are kept and the log is compacted as the policies say.
+    ///
+    /// # Errors
+    /// As [`Storage::new`].
+    pub fn with_policies(
+        journal: Box<dyn Journal>,
+        snapshots: Snapshots,
+        compaction: Compaction,
+    ) -> Result<Storage, Error> {
         let snapshot = match snapshots {
             Snapshots::Off => None,
             Snapshots::Auto { .. } => journal.load_snapshot(),
@@ -89,11 +108,14 @@ impl Storage {
         let snapshot_due = AtomicU64::new(snapshots.due_after(state.records()));
         let replica = Replica { state, own: Vec::new(), inbox: BTreeMap::new(), scratch: Vec::new() };
         let storage = Storage {
-            journal,
+            journal: Arc::from(journal),
             replica: Mutex::new(replica),
             sessions: Mutex::new(Sessions::default()),
             snapshots,
             snapshot_due,
+            compaction,
+            compaction_look: AtomicU64::new(0),
+            compacting: Arc::default(),
         };
         storage.refresh()?;
         Ok(storage)
@@ -173,6 +195,7 @@ impl Storage {
         drop(replica);
         lock(&self.sessions).put_back(session);
         self.snapshot_if_due(seq.0 + 1);
+        self.compact_if_due(seq.0 + 1);
         mine.ok_or_else(|| Error::Vanished { location: self.location().to_owned(), seq: seq.0 })
     }
 
@@ -234,15 +257,52 @@ impl Replica {
         journal: &dyn Journal,
         mut wanted: Option<(Seq, &mut Option<Vec<Verdict>>)>,
     ) -> Result<(), Error> {
+        loop {
+            match self.read_on(journal, &mut wanted) {
+                Err(Error::Journal(folded @ trialog_journal::Error::Folded { .. })) => {
+                    self.begin_anew(journal, folded)?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Goes on from the snapshot that stands in the place of records that were folded before this replica saw them.
+    fn begin_anew(&mut self, journal: &dyn Journal, folded: trialog_journal::Error) -> Result<(), Error> {
+        // Always forwards, so that this comes to an end.
+        let Some((at, bytes)) = journal.load_base()?.filter(|(at, _)| at.0 > self.state.records()) else {
+            return Err(folded.into());
+        };
+        let location = || journal.location().to_owned();
+        let bad = |source| match source {
+            SnapshotError::NewerVersion { version } => {
+                Error::NewerBase { location: location(), seq: at.0, version }
+            }
+            source => Error::BadBase { location: location(), seq: at.0, source },
+        };
+        let state = State::read_snapshot(&bytes).map_err(bad)?;
+        if state.records() != at.0 {
+            let detail = "it counts other records than the log";
+            return Err(bad(SnapshotError::Damaged { offset: 0, detail }));
+        }
+        self.state = state;
+        Ok(())
+    }
+
+    fn read_on(
+        &mut self,
+        journal: &dyn Journal,
+        wanted: &mut Option<(Seq, &mut Option<Vec<Verdict>>)>,
+    ) -> Result<(), Error> {
         let mut failure = None;
         let from = Seq(self.state.records());
         journal.read(from, &mut |seq, bytes| {
             assert_eq!(seq.0, self.state.records(), "the journal and the state count the same records");
             match decode_record(bytes) {
                 Ok(record) => {
-                    self.apply(seq, &record, &mut wanted);
+                    self.apply(seq, &record, wanted);
                     // What lies behind can wait, and looking for it would cost another system call.
-                    if matches!(wanted, Some((last, _)) if last == seq) {
+                    if matches!(wanted, Some((last, _)) if *last == seq) {
                         ControlFlow::Break(())
                     } else {
                         ControlFlow::Continue(())

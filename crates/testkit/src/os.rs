@@ -2,6 +2,7 @@
 //! a fault at whichever call a test chooses. Everything it does follows from the calls made and the seeds given.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -25,6 +26,8 @@ pub enum Call {
     PathKind,
     Open,
     Rename,
+    ListDir,
+    Unlink,
     SyncDir,
     Random,
     ReadAt,
@@ -33,6 +36,7 @@ pub enum Call {
     Stat,
     SyncData,
     Truncate,
+    Punch,
     TryLock,
     Unlock,
     FileSystem,
@@ -40,10 +44,12 @@ pub enum Call {
 
 impl Call {
     /// All of them.
-    pub const ALL: [Call; 14] = [
+    pub const ALL: [Call; 17] = [
         Call::PathKind,
         Call::Open,
         Call::Rename,
+        Call::ListDir,
+        Call::Unlink,
         Call::SyncDir,
         Call::Random,
         Call::ReadAt,
@@ -52,6 +58,7 @@ impl Call {
         Call::Stat,
         Call::SyncData,
         Call::Truncate,
+        Call::Punch,
         Call::TryLock,
         Call::Unlock,
         Call::FileSystem,
@@ -127,6 +134,7 @@ struct Inode {
 enum Change {
     Write(usize, Vec<u8>),
     Truncate(usize),
+    Punch(usize, usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -338,6 +346,17 @@ impl World {
             Survival::Everything | Survival::Lengths => true,
             Survival::Some(_) => self.durable_names.contains_key(name) || random.coin(),
         });
+        // A name that was removed may come back.
+        for (name, inode) in &self.durable_names {
+            let comes_back = match survival {
+                Survival::Nothing => true,
+                Survival::Everything | Survival::Lengths => false,
+                Survival::Some(_) => random.coin(),
+            };
+            if comes_back {
+                names.entry(name.clone()).or_insert(*inode);
+            }
+        }
         self.durable_names = names.clone();
         self.names = names;
         dead()
@@ -357,6 +376,10 @@ impl Inode {
                 bytes[*offset..offset + written.len()].copy_from_slice(written);
             }
             Change::Truncate(length) => bytes.resize(*length, 0),
+            Change::Punch(offset, end) => {
+                let end = (*end).min(bytes.len());
+                bytes[(*offset).min(end)..end].fill(0);
+            }
         }
     }
 
@@ -376,17 +399,17 @@ impl Inode {
         for change in &pending {
             match (survival, change) {
                 (Survival::Nothing, _) => {}
-                (Survival::Everything, _) | (Survival::Lengths, Change::Truncate(_)) => {
+                (Survival::Everything, _) | (Survival::Lengths, Change::Truncate(_) | Change::Punch(..)) => {
                     Inode::apply(&mut self.durable, change);
                 }
                 (Survival::Lengths, Change::Write(offset, bytes)) => {
                     let end = offset + bytes.len();
                     self.durable.resize(self.durable.len().max(end), 0);
                 }
-                (Survival::Some(_), Change::Truncate(_)) if random.coin() => {
+                (Survival::Some(_), Change::Truncate(_) | Change::Punch(..)) if random.coin() => {
                     Inode::apply(&mut self.durable, change);
                 }
-                (Survival::Some(_), Change::Truncate(_)) => {}
+                (Survival::Some(_), Change::Truncate(_) | Change::Punch(..)) => {}
                 (Survival::Some(_), Change::Write(offset, bytes)) => self.keep_sectors(*offset, bytes, random),
             }
         }
@@ -417,8 +440,9 @@ impl Os for FakeOs {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn OsFile>> {
         let mut world = self.enter(Call::Open)?;
         let inode = match world.names.get(path) {
+            Some(_) if access == Access::New => return Err(io::ErrorKind::AlreadyExists.into()),
             Some(&inode) => inode,
-            None if access == Access::Create => world.create(path),
+            None if matches!(access, Access::Create | Access::New) => world.create(path),
             None => return Err(io::ErrorKind::NotFound.into()),
         };
         let writable = access != Access::Read;
@@ -436,6 +460,17 @@ impl Os for FakeOs {
         let inode = world.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         world.names.insert(to.to_path_buf(), inode);
         Ok(())
+    }
+
+    fn list_dir(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        let world = self.enter(Call::ListDir)?;
+        let inside = world.names.keys().filter(|name| name.parent() == Some(path));
+        Ok(inside.filter_map(|name| name.file_name().map(OsString::from)).collect())
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        let mut world = self.enter(Call::Unlink)?;
+        world.names.remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
@@ -560,6 +595,13 @@ impl OsFile for FakeFile {
         self.check_writable()?;
         let mut world = self.enter_whole(Call::Truncate)?;
         world.inodes[self.inode].change(Change::Truncate(bytes as usize));
+        Ok(())
+    }
+
+    fn punch(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        self.check_writable()?;
+        let mut world = self.enter_whole(Call::Punch)?;
+        world.inodes[self.inode].change(Change::Punch(offset as usize, (offset + bytes) as usize));
         Ok(())
     }
 

@@ -147,7 +147,10 @@ impl Error {
     #[must_use]
     pub fn is_corrupt(&self) -> bool {
         matches!(self.journal(), Some(trialog_journal::Error::Corrupt { .. }))
-            || matches!(self.kind(), Kind::Storage(trialog_storage::Error::BadRecord { .. }))
+            || matches!(
+                self.kind(),
+                Kind::Storage(trialog_storage::Error::BadRecord { .. } | trialog_storage::Error::BadBase { .. })
+            )
     }
 
     /// What is there is not a log.
@@ -160,7 +163,12 @@ impl Error {
     #[must_use]
     pub fn is_newer_format(&self) -> bool {
         matches!(self.journal(), Some(trialog_journal::Error::NewerFormat { .. }))
-            || matches!(self.kind(), Kind::Storage(trialog_storage::Error::NewerFormat { .. }))
+            || matches!(
+                self.kind(),
+                Kind::Storage(
+                    trialog_storage::Error::NewerFormat { .. } | trialog_storage::Error::NewerBase { .. }
+                )
+            )
     }
 
     /// There is no room left.

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trialog_journal::{Durability, Journal, MemoryJournal};
+use trialog_journal::{Durability, History, Journal, MemoryJournal};
 use trialog_journal_file::FileJournal;
-use trialog_storage::Snapshots;
+use trialog_storage::{Compaction, Snapshots};
 
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
@@ -14,6 +14,10 @@ use crate::storage::Storage;
 /// When a snapshot is due. A record takes some microseconds to write and less than one to replay, a snapshot a small
 /// part of that for each record it covers: this keeps it below two in a hundred, and opening below a second.
 const SNAPSHOTS: Snapshots = Snapshots::Auto { records_min: 200_000, growth: 0.25 };
+
+/// When a log is compacted by itself: it then holds at most three times its state, or 64 MiB more than that.
+const COMPACTION_BYTES_MIN: u64 = 64 << 20;
+const COMPACTION_GROWTH: f64 = 2.0;
 
 /// Opens a storage: a path such as `runs.tlog` (or `file:runs.tlog`) for a file that processes share, made if it
 /// is not there, or `memory:` for one that dies with this process.
@@ -56,6 +60,8 @@ pub struct OpenOptions {
     durability: DurabilityLevel,
     lock_wait_max: Option<Duration>,
     no_snapshots: bool,
+    compaction: bool,
+    keep_history: bool,
 }
 
 impl OpenOptions {
@@ -102,6 +108,24 @@ impl OpenOptions {
         self
     }
 
+    /// Whether the log is compacted by itself: once its records take 64 MiB and twice what their state takes, one of the
+    /// processes writes that state at the beginning of the log's next file, while all go on working, and a minute later the
+    /// space of the records is given back. [`Storage::compact`] does it at any time. Default: false,
+    /// since `trialog-inspect` does not yet look into logs of several files.
+    #[must_use]
+    pub fn compaction(mut self, compaction: bool) -> OpenOptions {
+        self.compaction = compaction;
+        self
+    }
+
+    /// Whether a compaction keeps the records it covers, so that the log's whole history can be read. They then keep
+    /// their space. Default: false.
+    #[must_use]
+    pub fn keep_history(mut self, keep_history: bool) -> OpenOptions {
+        self.keep_history = keep_history;
+        self
+    }
+
     /// Opens a storage by path or URL, as [`open`] does.
     ///
     /// # Errors
@@ -127,14 +151,20 @@ impl OpenOptions {
     }
 
     /// Opens a storage on a journal of the caller's own: a medium that has no URL here. Of these options only the
-    /// durability and the snapshots count.
+    /// durability, the snapshots and the compaction count.
     ///
     /// # Errors
     /// What the log says when it is read.
     pub fn open_journal(&self, journal: Box<dyn Journal>) -> Result<Storage> {
         let snapshots = if self.no_snapshots { Snapshots::Off } else { SNAPSHOTS };
-        let inner = trialog_storage::Storage::with_snapshots(journal, snapshots)?;
-        Ok(Storage::new(Arc::new(inner), self.durability))
+        let history = if self.keep_history { History::Kept } else { History::Folded };
+        let compaction = if self.compaction {
+            Compaction::Auto { bytes_min: COMPACTION_BYTES_MIN, growth: COMPACTION_GROWTH, history }
+        } else {
+            Compaction::Off
+        };
+        let inner = trialog_storage::Storage::with_policies(journal, snapshots, compaction)?;
+        Ok(Storage::new(Arc::new(inner), self.durability, history))
     }
 
     fn file(&self, url: &str, path: &str) -> Result<FileJournal> {

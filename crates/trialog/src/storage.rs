@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use trialog_journal::Durability;
+use trialog_journal::{Durability, History};
 use trialog_ops::{Direction, Op, StudyId, Timestamp, TrialNumber};
 use trialog_replay::{Digest, Reason, StudyView, Verdict};
 
@@ -22,6 +22,7 @@ const BATCH_BYTES: usize = 1 << 20;
 pub struct Storage {
     inner: Arc<trialog_storage::Storage>,
     durability: DurabilityLevel,
+    history: History,
 }
 
 impl fmt::Debug for Storage {
@@ -46,8 +47,12 @@ pub struct StudySummary {
 }
 
 impl Storage {
-    pub(crate) fn new(inner: Arc<trialog_storage::Storage>, durability: DurabilityLevel) -> Storage {
-        Storage { inner, durability }
+    pub(crate) fn new(
+        inner: Arc<trialog_storage::Storage>,
+        durability: DurabilityLevel,
+        history: History,
+    ) -> Storage {
+        Storage { inner, durability, history }
     }
 
     /// A new storage in memory, which dies with the process.
@@ -125,6 +130,17 @@ impl Storage {
             batch.push(Op::AddTrial { study, template: Box::new(new_trial::copy_of(trial)) })?;
         }
         batch.finish()
+    }
+
+    /// Compacts the log now: its state is written at the beginning of the log's next file, while other processes go on
+    /// working, and the space of the records, and of deleted studies, is given back; unless
+    /// [`keep_history`](crate::OpenOptions::keep_history) was asked for. Says whether it did: not every kind of storage
+    /// can, another process may be at it, or nothing came since the last time.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub fn compact(&self) -> Result<bool> {
+        Ok(self.inner.compact(self.history)?)
     }
 
     /// The digest of everything in the log as this process knows it: equal for every process that has seen the

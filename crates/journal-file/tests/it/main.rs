@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
 
+mod compact;
 mod conformance;
 mod crash;
 mod damage;

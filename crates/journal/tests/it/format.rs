@@ -3,6 +3,7 @@
 use trialog_journal::Field;
 use trialog_journal::frame::{FRAME_FIELDS, FRAME_HEADER_BYTES};
 use trialog_journal::header::{HEADER_BYTES, HEADER_FIELDS};
+use trialog_journal::seal::{SEAL_BYTES, SEAL_FIELDS};
 
 fn table(fields: &[Field]) -> String {
     let rows = fields.iter().map(|f| format!("| {} | {} | {} | {} |\n", f.offset, f.bytes, f.name, f.meaning));
@@ -22,11 +23,14 @@ fn assert_documented(name: &str, fields: &[Field]) {
 fn the_documented_tables_are_the_layout() {
     assert_documented("file header", &HEADER_FIELDS);
     assert_documented("frame header", &FRAME_FIELDS);
+    assert_documented("seal", &SEAL_FIELDS);
 }
 
 #[test]
 fn fields_lie_side_by_side() {
-    for (fields, bytes) in [(HEADER_FIELDS.as_slice(), HEADER_BYTES), (&FRAME_FIELDS, FRAME_HEADER_BYTES)] {
+    let layouts =
+        [(HEADER_FIELDS.as_slice(), HEADER_BYTES), (&FRAME_FIELDS, FRAME_HEADER_BYTES), (&SEAL_FIELDS, SEAL_BYTES)];
+    for (fields, bytes) in layouts {
         let end = fields.iter().fold(0, |end, field| {
             assert_eq!(field.offset, end, "{}", field.name);
             end + field.bytes
