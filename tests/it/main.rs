@@ -9,6 +9,7 @@ mod bad_files;
 mod bad_input;
 mod full_disk;
 mod laws;
+mod leases;
 mod optimize;
 mod processes;
 mod scenarios;

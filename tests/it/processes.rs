@@ -34,6 +34,9 @@ fn child() {
         wait_for_parent();
         return;
     }
+    if crate::leases::play(role, argument, &path) {
+        return;
+    }
     let storage = trialog::open(&path).unwrap();
     let study = storage.study("shared").load_or_create().unwrap();
     match role {
@@ -69,25 +72,25 @@ fn child() {
     say(&format!("digest {} {}", storage.digest().unwrap(), study.digest().unwrap()));
 }
 
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     // The harness leaves its own line unfinished.
     writeln!(out, "\n{line}").unwrap();
     out.flush().unwrap();
 }
 
-fn wait_for_parent() {
+pub(crate) fn wait_for_parent() {
     let _ = std::io::stdin().read(&mut [0]);
 }
 
 /// A child process; its lines without those of the test harness.
-struct Worker {
-    child: Child,
+pub(crate) struct Worker {
+    pub(crate) child: Child,
     out: BufReader<ChildStdout>,
 }
 
 impl Worker {
-    fn start(role: &str, path: &str) -> Worker {
+    pub(crate) fn start(role: &str, path: &str) -> Worker {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "processes::child", "--nocapture"])
             .env(ROLE, role)
@@ -102,7 +105,7 @@ impl Worker {
     }
 
     /// The lines up to one that begins so, which is the last of them.
-    fn read_until(&mut self, start: &str) -> Vec<String> {
+    pub(crate) fn read_until(&mut self, start: &str) -> Vec<String> {
         let mut lines = Vec::new();
         for line in self.out.by_ref().lines() {
             let line = line.unwrap();
@@ -131,7 +134,7 @@ impl Drop for Worker {
     }
 }
 
-fn digest_line(path: &str) -> String {
+pub(crate) fn digest_line(path: &str) -> String {
     let storage = trialog::open(path).unwrap();
     let study = storage.study("shared").load().unwrap();
     format!("digest {} {}", storage.digest().unwrap(), study.digest().unwrap())
@@ -148,7 +151,7 @@ fn run_together(roles: &[String], path: &str) -> Vec<Vec<String>> {
     said
 }
 
-fn shared(path: &str) -> Study {
+pub(crate) fn shared(path: &str) -> Study {
     trialog::open(path).unwrap().study("shared").load().unwrap()
 }
 

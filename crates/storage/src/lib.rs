@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use session::{Session, Sessions};
 use trialog_codec::decode_record;
 use trialog_journal::{Durability, Journal, Seq};
-use trialog_ops::{Op, Param, ParamRef, Record, SessionId, SessionRef, StudyId};
+use trialog_ops::{Op, Param, ParamRef, Record, SessionId, SessionRef, StudyId, WorkerId};
 use trialog_replay::{Digest, State, StudyView, Verdict};
 
 /// A journal and the state that its records amount to. All methods may be called from any thread.
@@ -130,6 +130,15 @@ impl Storage {
         self.journal.location()
     }
 
+    /// This process as the log knows it: what all its sessions have in common. A forked child has another id from
+    /// its first record on.
+    ///
+    /// # Errors
+    /// [`Error::NoEntropy`].
+    pub fn worker(&self) -> Result<WorkerId, Error> {
+        lock(&self.sessions).worker()
+    }
+
     /// Applies what others have appended since the last look.
     ///
     /// # Errors
@@ -155,8 +164,11 @@ impl Storage {
         }
         let mut appended = self.journal.append(&[&session.buffer], durability);
         if let Err(trialog_journal::Error::Forked { .. }) = appended {
-            lock(&self.sessions).disown();
-            session = Session::new()?;
+            session = {
+                let mut sessions = lock(&self.sessions);
+                sessions.disown();
+                sessions.take()?
+            };
             record = self.replica().prepare(&session, &mut record.ops);
             session.encode(&record)?;
             appended = self.journal.append(&[&session.buffer], durability);
