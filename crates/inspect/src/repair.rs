@@ -20,8 +20,8 @@ use trialog_journal::header::{HEADER_BYTES, Header};
 use trialog_journal_file::RealOs;
 use trialog_journal_file::os::{Access, Os, OsFile, PathKind};
 use trialog_ops::{
-    Budget, Json, Op, Param, ParamDef, ParamRef, Record, SessionId, SessionKey, SessionRef, StudyId, Timestamp, TrialState,
-    TrialTemplate,
+    Budget, Json, Op, Param, ParamDef, ParamRef, Record, SessionId, SessionKey, SessionRef, StudyId, Timestamp,
+    TrialState, TrialTemplate,
 };
 
 use crate::error::Error;
@@ -240,7 +240,7 @@ struct Search {
 
 impl Search {
     fn finish(mut self) -> Vec<Counts> {
-        let limited = |view: StudyView| *view.budget() != Budget::default();
+        let limited = |view: trialog_replay::StudyView| *view.budget() != Budget::default();
         if self.uncertain || self.before.state.studies().any(limited) {
             // A study that may be missing rules out that anything is assumed about the rest.
             self.missing.iter_mut().for_each(|missing| missing.studies = missing.studies.max(1));

@@ -76,9 +76,11 @@ impl Leases {
     /// What must stand in the record with which a trial begins: the lease, unless the log has it. From here on
     /// somebody looks regularly.
     pub(crate) fn opening(&self) -> Option<Op> {
-        self.look_regularly();
-        let own = self.storage.worker().ok()?;
         let lease_ms = millis(self.lease);
+        if self.look_regularly() {
+            return Some(Op::RenewLease { lease_ms });
+        }
+        let own = self.storage.worker().ok()?;
         let known = self.storage.with_state(|state| {
             let worker = state.worker_key(&own).and_then(|key| state.worker(key));
             worker.is_some_and(|worker| worker.lease_ms == lease_ms)
@@ -109,10 +111,12 @@ impl Leases {
         })
     }
 
-    fn look_regularly(&self) {
+    /// Starts the thread. True if this process had none, be it that it asks for the first time, or that it was forked
+    /// from one that had: then the log does not know it yet.
+    fn look_regularly(&self) -> bool {
         let process = std::process::id();
         if self.shared.thread_of.swap(process, Ordering::Relaxed) == process {
-            return;
+            return false;
         }
         let (storage, shared, lease) = (Arc::downgrade(&self.storage), Arc::clone(&self.shared), self.lease);
         let thread = std::thread::Builder::new().name("trialog-lease".to_owned());
@@ -121,6 +125,7 @@ impl Leases {
             self.shared.thread_of.store(0, Ordering::Relaxed);
             tracing::warn!("no thread to renew the lease with: {error}");
         }
+        true
     }
 }
 
