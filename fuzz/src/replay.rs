@@ -4,9 +4,9 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use trialog_codec::{DecodeError, decode_record};
 use trialog_ops::{
-    Choice, ComponentSpec, Direction, Distribution, FinalState, FloatDistribution, IntDistribution, Json, Op,
-    Param, ParamDef, ParamKey, ParamRef, Record, SessionId, SessionKey, SessionRef, StudyConfig, StudyId,
-    Timestamp, TrialId, TrialState, TrialTemplate,
+    Budget, Choice, ComponentSpec, Direction, Distribution, FinalState, FloatDistribution, IntDistribution, Json, Op,
+    Param, ParamDef, ParamKey, ParamRef, Record, RetryPolicy, SessionId, SessionKey, SessionRef, StudyConfig, StudyId,
+    Timestamp, TrialId, TrialState, TrialTemplate, WorkerKey,
 };
 use trialog_replay::State;
 
@@ -87,7 +87,7 @@ fn some<T>(u: &mut Unstructured<'_>, most: usize, one: fn(&mut Unstructured<'_>)
 }
 
 fn op(u: &mut Unstructured<'_>) -> Result<Op> {
-    Ok(match u.int_in_range(0..=23)? {
+    Ok(match u.int_in_range(0..=28)? {
         0 => Op::CreateStudy { name: name(u)?, directions: some(u, 3, direction)?, config: option(u, config)? },
         1 => Op::DeleteStudy { study: study(u)? },
         2 => Op::SetStudyUserAttr { study: study(u)?, key: name(u)?, value: json(u)? },
@@ -108,6 +108,20 @@ fn op(u: &mut Unstructured<'_>) -> Result<Op> {
         20 => Op::SetTrialUserAttr { trial: trial(u)?, key: name(u)?, value: json(u)? },
         21 => Op::SetTrialSystemAttr { trial: trial(u)?, key: name(u)?, value: json(u)? },
         22 => Op::SetConstraint { trial: trial(u)?, name: name(u)?, value: float(u)? },
+        23 => {
+            let max = |u: &mut Unstructured<'_>| u.int_in_range(0..=9);
+            let budget = Budget { trials: option(u, max)?, finished: option(u, max)?, until: option(u, time)? };
+            Op::SetBudget { study: study(u)?, budget }
+        }
+        24 => {
+            let policy = RetryPolicy { retries_max: u.int_in_range(0..=101)?, inherit_reports: u.ratio(1, 2)? };
+            Op::SetRetryPolicy { study: study(u)?, policy }
+        }
+        25 => Op::RenewLease { lease_ms: u.int_in_range(0..=2)? },
+        26 | 27 => {
+            let worker = WorkerKey(u.int_in_range(0..=4)?);
+            Op::DeclareLost { worker, seen: u.int_in_range(0..=40)?, end: time(u)? }
+        }
         _ => Op::Skipped { code: 0x80 | u8::arbitrary(u)? },
     })
 }

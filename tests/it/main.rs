@@ -10,6 +10,7 @@ mod bad_input;
 mod compaction;
 mod full_disk;
 mod laws;
+mod leases;
 mod optimize;
 mod processes;
 mod scenarios;

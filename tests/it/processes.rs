@@ -34,6 +34,9 @@ fn child() {
         wait_for_parent();
         return;
     }
+    if crate::leases::play(role, argument, &path) {
+        return;
+    }
     let storage = trialog::open(&path).unwrap();
     let study = storage.study("shared").load_or_create().unwrap();
     match role {
@@ -74,14 +77,14 @@ fn child() {
     say(&format!("digest {} {}", storage.digest().unwrap(), study.digest().unwrap()));
 }
 
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     // The harness leaves its own line unfinished.
     writeln!(out, "\n{line}").unwrap();
     out.flush().unwrap();
 }
 
-fn wait_for_parent() {
+pub(crate) fn wait_for_parent() {
     let _ = std::io::stdin().read(&mut [0]);
 }
 
@@ -136,7 +139,7 @@ impl Drop for Worker {
     }
 }
 
-fn digest_line(path: &str) -> String {
+pub(crate) fn digest_line(path: &str) -> String {
     let storage = trialog::open(path).unwrap();
     let study = storage.study("shared").load().unwrap();
     format!("digest {} {}", storage.digest().unwrap(), study.digest().unwrap())
@@ -153,7 +156,7 @@ fn run_together(roles: &[String], path: &str) -> Vec<Vec<String>> {
     said
 }
 
-fn shared(path: &str) -> Study {
+pub(crate) fn shared(path: &str) -> Study {
     trialog::open(path).unwrap().study("shared").load().unwrap()
 }
 

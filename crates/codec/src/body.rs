@@ -5,8 +5,8 @@ use bincode::de::BorrowDecode;
 use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 use trialog_ops::{
-    Direction, FinalState, Json, Op, Param, ParamKey, ParamRef, StudyConfig, StudyId, Timestamp, TrialId,
-    TrialState, TrialTemplate,
+    Budget, Direction, FinalState, Json, Op, Param, ParamKey, ParamRef, RetryPolicy, StudyConfig, StudyId,
+    Timestamp, TrialId, TrialState, TrialTemplate, WorkerKey,
 };
 
 use crate::table::code;
@@ -105,6 +105,28 @@ struct SetConstraint<'a> {
     value: One<'a, f64>,
 }
 
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct SetBudget {
+    study: u32,
+    trials: Option<u64>,
+    finished: Option<u64>,
+    until: Option<Time>,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct SetRetryPolicy {
+    study: u32,
+    retries_max: u32,
+    inherit_reports: bool,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct DeclareLost {
+    worker: u32,
+    seen: u64,
+    end: Time,
+}
+
 /// Writes an op's body. Allocates nothing beyond the output.
 pub(crate) fn encode<E: Encoder>(op: &Op, e: &mut E) -> Result<(), EncodeError> {
     match op {
@@ -147,6 +169,18 @@ pub(crate) fn encode<E: Encoder>(op: &Op, e: &mut E) -> Result<(), EncodeError> 
         }
         Op::SetConstraint { trial, name, value } => {
             SetConstraint { trial: trial.0, name, value: One::of(value) }.encode(e)
+        }
+        Op::SetBudget { study, budget } => {
+            let Budget { trials, finished, until } = *budget;
+            SetBudget { study: study.0, trials, finished, until: until.map(Time::from) }.encode(e)
+        }
+        Op::SetRetryPolicy { study, policy } => {
+            let RetryPolicy { retries_max, inherit_reports } = *policy;
+            SetRetryPolicy { study: study.0, retries_max, inherit_reports }.encode(e)
+        }
+        Op::RenewLease { lease_ms } => lease_ms.encode(e),
+        Op::DeclareLost { worker, seen, end } => {
+            DeclareLost { worker: worker.0, seen: *seen, end: (*end).into() }.encode(e)
         }
         Op::Skipped { .. } => Ok(()),
     }
@@ -287,6 +321,20 @@ pub(crate) fn decode(code: u8, d: &mut BytesDecoder<'_>) -> Result<Option<Op>, D
                 name: body.name.to_owned(),
                 value: body.value.into_inner(),
             }
+        }
+        code::SET_BUDGET => {
+            let SetBudget { study, trials, finished, until } = SetBudget::borrow_decode(d)?;
+            let budget = Budget { trials, finished, until: until.map(Into::into) };
+            Op::SetBudget { study: StudyId(study), budget }
+        }
+        code::SET_RETRY_POLICY => {
+            let SetRetryPolicy { study, retries_max, inherit_reports } = SetRetryPolicy::borrow_decode(d)?;
+            Op::SetRetryPolicy { study: StudyId(study), policy: RetryPolicy { retries_max, inherit_reports } }
+        }
+        code::RENEW_LEASE => Op::RenewLease { lease_ms: u64::borrow_decode(d)? },
+        code::DECLARE_LOST => {
+            let DeclareLost { worker, seen, end } = DeclareLost::borrow_decode(d)?;
+            Op::DeclareLost { worker: WorkerKey(worker), seen, end: end.into() }
         }
         _ => return Ok(None),
     }))

@@ -23,6 +23,10 @@ pub(crate) mod code {
     pub(crate) const SET_TRIAL_USER_ATTR: u8 = 0x0f;
     pub(crate) const SET_TRIAL_SYSTEM_ATTR: u8 = 0x10;
     pub(crate) const SET_CONSTRAINT: u8 = 0x11;
+    pub(crate) const SET_BUDGET: u8 = 0x12;
+    pub(crate) const SET_RETRY_POLICY: u8 = 0x13;
+    pub(crate) const RENEW_LEASE: u8 = 0x14;
+    pub(crate) const DECLARE_LOST: u8 = 0x15;
 }
 
 /// One op of the format.
@@ -79,6 +83,10 @@ pub const OPS: &[OpSpec] = &[
     op(code::SET_TRIAL_USER_ATTR, "set_trial_user_attr", &["trial: u64", "key: str", "value: json"]),
     op(code::SET_TRIAL_SYSTEM_ATTR, "set_trial_system_attr", &["trial: u64", "key: str", "value: json"]),
     op(code::SET_CONSTRAINT, "set_constraint", &["trial: u64", "name: str", "value: number"]),
+    op(code::SET_BUDGET, "set_budget", &["study: u32", "trials: u64?", "finished: u64?", "until: time?"]),
+    op(code::SET_RETRY_POLICY, "set_retry_policy", &["study: u32", "retries_max: u32", "inherit_reports: bool"]),
+    op(code::RENEW_LEASE, "renew_lease", &["lease_ms: u64"]),
+    op(code::DECLARE_LOST, "declare_lost", &["worker: u32", "seen: u64", "end: time"]),
 ];
 
 const fn op(code: u8, name: &'static str, fields: &'static [&'static str]) -> OpSpec {
@@ -106,6 +114,10 @@ pub fn code_of(op: &Op) -> u8 {
         Op::SetTrialUserAttr { .. } => code::SET_TRIAL_USER_ATTR,
         Op::SetTrialSystemAttr { .. } => code::SET_TRIAL_SYSTEM_ATTR,
         Op::SetConstraint { .. } => code::SET_CONSTRAINT,
+        Op::SetBudget { .. } => code::SET_BUDGET,
+        Op::SetRetryPolicy { .. } => code::SET_RETRY_POLICY,
+        Op::RenewLease { .. } => code::RENEW_LEASE,
+        Op::DeclareLost { .. } => code::DECLARE_LOST,
         // An empty body under a code of the lower half would be read as that op, cut short.
         Op::Skipped { code } => code | SKIPPABLE,
     }

@@ -20,8 +20,8 @@ use trialog_journal::header::{HEADER_BYTES, Header};
 use trialog_journal_file::RealOs;
 use trialog_journal_file::os::{Access, Os, OsFile, PathKind};
 use trialog_ops::{
-    Json, Op, Param, ParamDef, ParamRef, Record, SessionId, SessionKey, SessionRef, StudyId, Timestamp, TrialState,
-    TrialTemplate,
+    Budget, Json, Op, Param, ParamDef, ParamRef, Record, SessionId, SessionKey, SessionRef, StudyId, Timestamp,
+    TrialState, TrialTemplate,
 };
 
 use crate::error::Error;
@@ -221,7 +221,7 @@ fn missing(source: &Source, end: u64) -> Result<Vec<Counts>, Error> {
         }
         ControlFlow::Continue(())
     })?;
-    Ok(search.missing)
+    Ok(search.finish())
 }
 
 /// What is given a number behind losses, as far as the records that are left tell.
@@ -233,9 +233,21 @@ struct Search {
     deleted: BTreeSet<u32>,
     names: BTreeSet<String>,
     defs: BTreeSet<ParamDef>,
+    /// True if what is lost decides how many trials the records that are left make: by a budget that refuses some, or
+    /// by a loss of running trials that enqueues others.
+    uncertain: bool,
 }
 
 impl Search {
+    fn finish(mut self) -> Vec<Counts> {
+        let limited = |view: trialog_replay::StudyView| *view.budget() != Budget::default();
+        if self.uncertain || self.before.state.studies().any(limited) {
+            // A study that may be missing rules out that anything is assumed about the rest.
+            self.missing.iter_mut().for_each(|missing| missing.studies = missing.studies.max(1));
+        }
+        self.missing
+    }
+
     fn loss(&mut self) {
         if self.missing.is_empty() {
             self.given = self.before.counts;
@@ -273,6 +285,7 @@ impl Search {
                 Op::DeleteStudy { study } => {
                     self.deleted.insert(study.0);
                 }
+                Op::SetBudget { .. } | Op::DeclareLost { .. } => self.uncertain = true,
                 Op::CreateTrial { study, .. } | Op::AddTrial { study, .. } => {
                     let is_living = !self.deleted.contains(&study.0);
                     self.given.trials = self.given.trials.saturating_add(is_living.into());

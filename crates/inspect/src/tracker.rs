@@ -68,7 +68,8 @@ impl Tracker {
                 Verdict::Trial { id, .. } => self.counts.trials = id.0 + 1,
                 Verdict::Rejected(_) => self.rejected += 1,
                 Verdict::Repeated => self.repeated += 1,
-                Verdict::Applied | Verdict::Skipped => {}
+                Verdict::Lost { retries, .. } => self.counts.trials += u64::from(*retries),
+                Verdict::Applied | Verdict::Late { .. } | Verdict::Skipped => {}
             }
             for Param { param, .. } in params_of(op) {
                 if let ParamRef::Def(def) = param
@@ -130,7 +131,9 @@ pub(crate) fn study_of(op: &Op) -> Option<trialog_ops::StudyId> {
         | Op::SetMetricNames { study, .. }
         | Op::SetStudyConfig { study, .. }
         | Op::CreateTrial { study, .. }
-        | Op::AddTrial { study, .. } => Some(*study),
+        | Op::AddTrial { study, .. }
+        | Op::SetBudget { study, .. }
+        | Op::SetRetryPolicy { study, .. } => Some(*study),
         _ => None,
     }
 }
@@ -151,7 +154,7 @@ pub(crate) fn key_of(op: &Op) -> Option<u32> {
 pub(crate) fn times_of(op: &Op) -> [Option<trialog_ops::Timestamp>; 2] {
     match op {
         Op::CreateTrial { start, .. } | Op::ClaimTrial { start, .. } => [Some(*start), None],
-        Op::FinishTrial { end, .. } => [None, Some(*end)],
+        Op::FinishTrial { end, .. } | Op::DeclareLost { end, .. } => [None, Some(*end)],
         Op::AddTrial { template, .. } => [template.start, template.end],
         _ => [None, None],
     }

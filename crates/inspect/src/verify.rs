@@ -214,7 +214,11 @@ impl Look {
 
 /// True if all that the op names had its number before, and it makes nothing that gets one.
 pub(crate) fn is_placed(op: &Op, known: Counts) -> bool {
-    let makes = matches!(op, Op::CreateStudy { .. } | Op::CreateTrial { .. } | Op::AddTrial { .. });
+    // Whether a loss of trials enqueues others depends on everything before it.
+    let makes = matches!(
+        op,
+        Op::CreateStudy { .. } | Op::CreateTrial { .. } | Op::AddTrial { .. } | Op::DeclareLost { .. }
+    );
     !makes
         && trial_of(op).is_none_or(|trial| trial.0 < known.trials)
         && study_of(op).is_none_or(|study| u64::from(study.0) < known.studies)

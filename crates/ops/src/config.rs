@@ -1,6 +1,7 @@
-//! What a study says about how it wants to be run: its sampler, its pruner and its seed.
+//! What a study says about how it wants to be run: its sampler, its pruner and its seed, how much of it there is to
+//! be, and what becomes of trials that were lost.
 
-use crate::Json;
+use crate::{Json, Timestamp};
 
 /// A sampler or pruner by name: enough for any process to build the same one again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,4 +23,29 @@ pub struct StudyConfig {
     pub pruner: ComponentSpec,
     /// The root of every random stream of the study.
     pub seed: u64,
+}
+
+/// How much of a study there is to be. Every limit that is set holds, whoever asks for a trial; without any there
+/// is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// How many trials begin, however they end. A failed trial that never began, such as a retry that was withdrawn,
+    /// does not count.
+    pub trials: Option<u64>,
+    /// How many trials end complete or pruned. One that runs holds a place, and gives it back if it fails.
+    pub finished: Option<u64>,
+    /// No trial begins at this time or later, by the clock of whoever begins it.
+    pub until: Option<Timestamp>,
+}
+
+/// The most that [`RetryPolicy::retries_max`] can be.
+pub const RETRIES_MAX: u32 = 100;
+
+/// What becomes of trials whose worker was declared lost. They have failed; this is whether they are tried again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// How often a trial is tried again, at most [`RETRIES_MAX`]. Default: 0.
+    pub retries_max: u32,
+    /// Whether the next attempt begins with the intermediate values of the lost one. Default: false.
+    pub inherit_reports: bool,
 }

@@ -10,12 +10,12 @@ mod op;
 mod registry;
 mod trial;
 
-pub use config::{ComponentSpec, StudyConfig};
+pub use config::{Budget, ComponentSpec, RETRIES_MAX, RetryPolicy, StudyConfig};
 pub use distribution::{
     CategoricalDistribution, Choice, Distribution, DistributionError, FloatDistribution, INT_MAX, IntDistribution,
     ParamValue,
 };
-pub use ids::{ParamKey, SessionId, SessionKey, StudyId, Timestamp, TrialId, TrialNumber};
+pub use ids::{ParamKey, SessionId, SessionKey, StudyId, Timestamp, TrialId, TrialNumber, WorkerId, WorkerKey};
 pub use json::{Json, JsonError, MAX_JSON_DEPTH};
 pub use op::{Op, Param, ParamDef, ParamRef, Record, SessionRef, TrialTemplate};
 pub use registry::{Entry, Options, SpecError};

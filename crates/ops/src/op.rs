@@ -1,8 +1,8 @@
 //! What can happen to a study, and the record that carries it.
 
 use crate::{
-    Direction, Distribution, FinalState, Json, ParamKey, SessionId, SessionKey, StudyConfig, StudyId, Timestamp,
-    TrialId, TrialState,
+    Budget, Direction, Distribution, FinalState, Json, ParamKey, RetryPolicy, SessionId, SessionKey, StudyConfig,
+    StudyId, Timestamp, TrialId, TrialState, WorkerKey,
 };
 
 /// One thing that happens. The closed list; replay decides in log order whether it takes effect.
@@ -54,7 +54,7 @@ pub enum Op {
         /// The new configuration, whole.
         config: Box<StudyConfig>,
     },
-    /// A running trial begins, owned by the record's author.
+    /// A running trial begins, owned by the record's author. Rejected if the study's budget is spent.
     CreateTrial {
         /// Where.
         study: StudyId,
@@ -68,7 +68,8 @@ pub enum Op {
         /// All of it.
         template: Box<TrialTemplate>,
     },
-    /// A waiting trial begins to run; the first claim in log order wins.
+    /// A waiting trial begins to run, owned by the record's author; the first claim in log order wins. Rejected if
+    /// the study's budget is spent.
     ClaimTrial {
         /// Which one.
         trial: TrialId,
@@ -103,7 +104,8 @@ pub enum Op {
         /// The value.
         value: f64,
     },
-    /// A trial ends. Nothing can happen to it afterwards.
+    /// A trial ends. Nothing can happen to it afterwards. One that was declared lost may still end this way, once;
+    /// then the log decides whether that counts or is only kept.
     FinishTrial {
         /// Which one.
         trial: TrialId,
@@ -140,6 +142,36 @@ pub enum Op {
         name: String,
         /// By how much it is violated; 0 or less when it is met.
         value: f64,
+    },
+    /// How much of the study there is to be from here on; it replaces what was said before.
+    SetBudget {
+        /// Whose.
+        study: StudyId,
+        /// All limits.
+        budget: Budget,
+    },
+    /// What becomes of lost trials from here on.
+    SetRetryPolicy {
+        /// Whose.
+        study: StudyId,
+        /// The policy.
+        policy: RetryPolicy,
+    },
+    /// The record's author means to append something at least so often while it has running trials. Whoever sees it
+    /// append nothing for longer may declare it lost. 0 takes the promise back.
+    RenewLease {
+        /// How long, in milliseconds.
+        lease_ms: u64,
+    },
+    /// A worker has made no progress for longer than its lease, by its observer's own clock: its running trials fail.
+    /// Rejected if the worker has appended anything since.
+    DeclareLost {
+        /// Which one.
+        worker: WorkerKey,
+        /// The worker's last record that the observer knows, by its position in the log from 0.
+        seen: u64,
+        /// When the trials ended for everybody else.
+        end: Timestamp,
     },
     /// An op of a later version that readers of this one may skip.
     Skipped {

@@ -39,6 +39,24 @@ impl State {
             out.bytes(&session.id.0);
             out.number(session.counter);
         }
+        out.number(self.workers.list.len() as u64);
+        for worker in &self.workers.list {
+            out.bytes(&worker.id.0);
+            out.number(worker.lease_ms);
+            out.number(worker.last);
+        }
+        out.number(self.workers.owners().len() as u64);
+        for (trial, worker) in self.workers.owners() {
+            out.number(trial.0);
+            out.number(u64::from(worker.0));
+        }
+        out.number(self.workers.lost().len() as u64);
+        self.workers.lost().for_each(|trial| out.number(trial.0));
+        out.number(self.workers.attempts().len() as u64);
+        for attempts in self.workers.attempts() {
+            out.number(attempts.len() as u64);
+            attempts.iter().for_each(|trial| out.number(trial.0));
+        }
         out.number(self.params.iter().count() as u64);
         for def in self.params.iter() {
             out.text(&def.name);
@@ -196,6 +214,12 @@ impl Sink {
             }
             out.number(config.seed);
         });
+        let budget = view.budget();
+        self.option(budget.trials, Sink::number);
+        self.option(budget.finished, Sink::number);
+        self.option(budget.until, |out, until| out.number(until.0.cast_unsigned()));
+        self.number(u64::from(view.retry_policy().retries_max));
+        self.byte(u8::from(view.retry_policy().inherit_reports));
         self.attrs(view.user_attrs());
         self.attrs(view.system_attrs());
         self.number(view.trial_count() as u64);

@@ -3,6 +3,7 @@
 
 mod column;
 mod digest;
+mod lost;
 mod rank;
 mod reports;
 mod shared_map;
@@ -11,12 +12,15 @@ mod state;
 mod study;
 mod verdict;
 mod view;
+mod workers;
 
 pub use column::Column;
 pub use digest::Digest;
+pub use lost::Late;
 pub use rank::RankList;
 pub use snapshot::SnapshotError;
 pub use state::{ParamTable, State};
 pub use study::BEST_KEPT;
 pub use verdict::{Reason, Verdict};
 pub use view::{Lineage, Over, ParamColumn, Rung, StudyView, TrialView};
+pub use workers::Worker;

@@ -38,7 +38,8 @@ enum Section {
     Reports = 8,
     Attributes = 9,
     Front = 10,
-    End = 11,
+    Workers = 11,
+    End = 12,
 }
 
 /// Trials per block of a column.
@@ -183,7 +184,7 @@ mod tests {
 
     const DOCUMENT: &str = include_str!("../../../docs/format-snapshot.md");
 
-    const SECTIONS: [Section; 11] = [
+    const SECTIONS: [Section; 12] = [
         Section::Sessions,
         Section::Params,
         Section::Index,
@@ -194,6 +195,7 @@ mod tests {
         Section::Reports,
         Section::Attributes,
         Section::Front,
+        Section::Workers,
         Section::End,
     ];
 

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trialog_ops::{
-    Op, Param, ParamDef, ParamKey, ParamRef, Record, SessionId, SessionKey, SessionRef, StudyId, TrialId,
-    TrialNumber, TrialState, TrialTemplate,
+    FinalState, Op, Param, ParamDef, ParamKey, ParamRef, RETRIES_MAX, Record, SessionId, SessionKey, SessionRef,
+    StudyId, Timestamp, TrialId, TrialNumber, TrialState, TrialTemplate, WorkerId, WorkerKey,
 };
 
 use crate::column::Column;
+use crate::lost::{LATE, LOST, Late, RETRIED_BY, WITHDRAWN};
 use crate::study::{self, Study};
 use crate::verdict::{Reason, Verdict};
 use crate::view::{Lineage, StudyView};
+use crate::workers::{Worker, Workers};
 
 /// A step must leave room for the one after it.
 pub(crate) const STEP_MAX: u64 = u64::MAX - 1;
@@ -22,6 +24,7 @@ pub struct State {
     pub(crate) records: u64,
     pub(crate) sessions: Vec<Session>,
     pub(crate) session_keys: BTreeMap<SessionId, SessionKey>,
+    pub(crate) workers: Workers,
     pub(crate) params: Arc<ParamTable>,
     pub(crate) param_keys: BTreeMap<Arc<ParamDef>, ParamKey>,
     /// Deleted studies leave their place empty.
@@ -32,7 +35,8 @@ pub struct State {
     root: Root,
 }
 
-/// The beginning of a lineage. A clone begins another, since it may go other ways.
+/// The beginning of a lineage. A clone begins another, since it may go other ways; so does a state in which a trial
+/// that had failed counts after all.
 #[derive(Debug, Default)]
 struct Root(Lineage);
 
@@ -46,6 +50,7 @@ impl Clone for Root {
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) counter: u64,
+    pub(crate) worker: WorkerKey,
 }
 
 /// The log's parameters by key.
@@ -87,6 +92,7 @@ impl State {
             records: 0,
             sessions: Vec::new(),
             session_keys: BTreeMap::new(),
+            workers: Workers::default(),
             params: Arc::new(ParamTable { defs: Column::new(None), len: 0 }),
             param_keys: BTreeMap::new(),
             studies: Vec::new(),
@@ -112,6 +118,41 @@ impl State {
     #[must_use]
     pub fn session_id(&self, key: SessionKey) -> Option<SessionId> {
         self.sessions.get(key.0 as usize).map(|session| session.id)
+    }
+
+    /// The key of a worker that the log has met.
+    #[must_use]
+    pub fn worker_key(&self, id: &WorkerId) -> Option<WorkerKey> {
+        self.workers.key(id)
+    }
+
+    /// A worker.
+    #[must_use]
+    pub fn worker(&self, key: WorkerKey) -> Option<&Worker> {
+        self.workers.get(key)
+    }
+
+    /// The workers that run trials and could be declared lost, by key.
+    pub fn leased_workers(&self) -> impl Iterator<Item = (WorkerKey, &Worker)> {
+        let known = self.workers.busy().filter_map(|(key, _)| Some((key, self.workers.get(key)?)));
+        known.filter(|(_, worker)| worker.lease_ms > 0)
+    }
+
+    /// The running trials of a worker, by id.
+    pub fn running_trials(&self, worker: WorkerKey) -> impl Iterator<Item = TrialId> {
+        self.workers.running(worker)
+    }
+
+    /// Who runs a trial; none if it does not run, or was added as running.
+    #[must_use]
+    pub fn owner(&self, trial: TrialId) -> Option<WorkerKey> {
+        self.workers.owner(trial)
+    }
+
+    /// True if the trial was declared lost and its end may still be told.
+    #[must_use]
+    pub fn is_lost(&self, trial: TrialId) -> bool {
+        self.workers.is_lost(trial)
     }
 
     /// The key of a parameter that the log has met.
@@ -146,22 +187,26 @@ impl State {
 
     /// Applies the next record and appends each op's verdict to `verdicts`.
     pub fn apply(&mut self, record: &Record, verdicts: &mut Vec<Verdict>) {
+        let position = self.records;
         self.records += 1;
-        let verdict_for_all = match self.admit(record) {
-            Ok(true) => None,
-            Ok(false) => Some(Verdict::Repeated),
-            Err(reason) => Some(Verdict::Rejected(reason)),
+        let author = match self.admit(record) {
+            Ok(Some(author)) => Ok(author),
+            Ok(None) => Err(Verdict::Repeated),
+            Err(reason) => Err(Verdict::Rejected(reason)),
         };
+        if let Ok(author) = author {
+            self.workers.progress(author, position);
+        }
         for op in &record.ops {
-            verdicts.push(match &verdict_for_all {
-                Some(verdict) => verdict.clone(),
-                None => self.apply_op(op).unwrap_or_else(Verdict::Rejected),
+            verdicts.push(match &author {
+                Ok(author) => self.apply_op(op, *author).unwrap_or_else(Verdict::Rejected),
+                Err(verdict_for_all) => verdict_for_all.clone(),
             });
         }
     }
 
-    /// True if the record is new, false if it was applied before.
-    fn admit(&mut self, record: &Record) -> Result<bool, Reason> {
+    /// The author of a new record; none if the record was applied before.
+    fn admit(&mut self, record: &Record) -> Result<Option<WorkerKey>, Reason> {
         let known = match record.session {
             SessionRef::Key(key) => Some(key),
             SessionRef::Id(id) => self.session_key(&id),
@@ -170,18 +215,19 @@ impl State {
             (Some(key), _) => self.sessions.get_mut(key.0 as usize).ok_or(Reason::NoSession)?,
             (None, SessionRef::Id(id)) => {
                 let key = u32::try_from(self.sessions.len()).map_err(|_| Reason::Full)?;
+                let worker = self.workers.meet(id.worker())?;
                 self.session_keys.insert(id, SessionKey(key));
-                self.sessions.push(Session { id, counter: record.counter });
-                return Ok(true);
+                self.sessions.push(Session { id, counter: record.counter, worker });
+                return Ok(Some(worker));
             }
             (None, SessionRef::Key(_)) => return Err(Reason::NoSession),
         };
         let new = record.counter > session.counter;
         session.counter = session.counter.max(record.counter);
-        Ok(new)
+        Ok(new.then_some(session.worker))
     }
 
-    fn apply_op(&mut self, op: &Op) -> Result<Verdict, Reason> {
+    fn apply_op(&mut self, op: &Op, author: WorkerKey) -> Result<Verdict, Reason> {
         match op {
             Op::CreateStudy { name, directions, config } => {
                 if let Some(study) = self.study_id(name) {
@@ -197,8 +243,10 @@ impl State {
                 return Ok(Verdict::Study(id));
             }
             Op::DeleteStudy { study: id } => {
-                let name = Arc::clone(&self.study_ref(*id)?.name);
+                let study = self.study_ref(*id)?;
+                let (name, trials) = (Arc::clone(&study.name), study.trials.clone());
                 self.names.remove(&name);
+                (0..trials.len).for_each(|number| self.workers.forget(trials.id(number)));
                 self.studies[id.0 as usize] = None;
             }
             Op::SetStudyUserAttr { study, key, value } => {
@@ -220,8 +268,10 @@ impl State {
             }
             Op::CreateTrial { study, start } => {
                 let (id, number) = self.next_trial(*study)?;
+                self.check_budget(*study, *start)?;
                 self.study_mut(*study)?.push(id, TrialState::Running, Some(*start));
                 self.trials.push((*study, number));
+                self.workers.begin(id, author);
                 return Ok(Verdict::Trial { id, number });
             }
             Op::AddTrial { study, template } => return self.add_trial(*study, template),
@@ -230,8 +280,11 @@ impl State {
                 if study.trials.state(number.index()) != TrialState::Waiting {
                     return Err(Reason::NotWaiting { number });
                 }
+                let (id, _) = self.trial(*trial).ok_or(Reason::NoTrial { trial: *trial })?;
+                self.check_budget(id, *start)?;
                 let (study, number) = self.open_trial_mut(*trial)?;
                 study.claim(number, *start);
+                self.workers.begin(*trial, author);
             }
             Op::RequeueTrial { trial } => {
                 let (study, number) = self.open_trial(*trial)?;
@@ -240,6 +293,7 @@ impl State {
                 }
                 let (study, number) = self.open_trial_mut(*trial)?;
                 study.requeue(number);
+                self.workers.end(*trial);
             }
             Op::SetParams { trial, params } => return self.set_params(*trial, params),
             Op::RetractParams { trial, params } => {
@@ -263,12 +317,17 @@ impl State {
             Op::FinishTrial { trial, state, values, end } => {
                 let (study, _) = self.open_trial(*trial)?;
                 study::check_values((*state).into(), values, study.directions.len())?;
+                if self.workers.is_lost(*trial) {
+                    return self.finish_lost(*trial, *state, values, *end);
+                }
                 let (study, number) = self.open_trial_mut(*trial)?;
                 study.finish(number, *state, values, Some(*end));
+                self.workers.end(*trial);
             }
             Op::SetTrialUserAttr { trial, key, value } => {
                 let (study, number) = self.open_trial_mut(*trial)?;
-                study.trials.extras_mut(number).user_attrs.insert(Arc::from(key.as_str()), value.clone());
+                let attrs = &mut study.trials.extras_mut(number).user_attrs;
+                Arc::make_mut(attrs).insert(Arc::from(key.as_str()), value.clone());
             }
             Op::SetTrialSystemAttr { trial, key, value } => {
                 let (study, number) = self.open_trial_mut(*trial)?;
@@ -286,8 +345,91 @@ impl State {
                 let (study, number) = self.open_trial_mut(*trial)?;
                 study.trials.extras_mut(number).constraints.insert(Arc::from(name.as_str()), *value);
             }
+            Op::SetBudget { study, budget } => self.study_mut(*study)?.budget = *budget,
+            Op::SetRetryPolicy { study, policy } => {
+                self.study_ref(*study)?;
+                if policy.retries_max > RETRIES_MAX {
+                    return Err(Reason::TooManyRetries { max: RETRIES_MAX });
+                }
+                self.study_mut(*study)?.retry_policy = *policy;
+            }
+            Op::RenewLease { lease_ms } => self.workers.renew(author, *lease_ms),
+            Op::DeclareLost { worker, seen, end } => return self.declare_lost(*worker, *seen, *end),
             Op::Skipped { .. } => return Ok(Verdict::Skipped),
         }
+        Ok(Verdict::Applied)
+    }
+
+    fn check_budget(&self, study: StudyId, start: Timestamp) -> Result<(), Reason> {
+        self.study_ref(study)?.admits(start).refusal(study).map_or(Ok(()), Err)
+    }
+
+    /// Fails the running trials of a worker, and enqueues another attempt at each where the study wants that.
+    fn declare_lost(&mut self, worker: WorkerKey, seen: u64, end: Timestamp) -> Result<Verdict, Reason> {
+        let (mut trials, mut retries) = (0, 0);
+        for trial in self.workers.declare_lost(worker, seen)? {
+            // What has an owner runs, in a living study.
+            let (study_id, number) = self.trial(trial).ok_or(Reason::NoTrial { trial })?;
+            let next = self.next_trial(study_id).ok();
+            let before: Vec<TrialId> = match self.workers.attempts_with(trial) {
+                [] => vec![trial],
+                attempts => attempts.to_vec(),
+            };
+            let history = before.iter().filter_map(|id| self.trial(*id)).map(|(_, number)| number.0);
+            let history: Vec<u32> = history.collect();
+            let study = self.study_mut(study_id)?;
+            let wanted = history.len() <= study.retry_policy.retries_max as usize;
+            study.finish(number.index(), FinalState::Fail, &[], Some(end));
+            let retry = next.filter(|_| wanted);
+            if let Some((id, _)) = retry {
+                study.push_retry(id, number.index(), &history);
+            }
+            let attrs = &mut study.trials.extras_mut(number.index()).system_attrs;
+            attrs.insert(Arc::from(LOST), true.into());
+            if let Some((id, next)) = retry {
+                attrs.insert(Arc::from(RETRIED_BY), i64::from(next.0).into());
+                self.trials.push((study_id, next));
+                self.workers.retry(trial, id);
+                retries += 1;
+            }
+            self.workers.lose(trial);
+            trials += 1;
+        }
+        Ok(Verdict::Lost { trials, retries })
+    }
+
+    /// The end of a lost trial: it counts if nobody has begun another attempt at it or finished one, and if the
+    /// budget still has the place that the loss gave back. Otherwise it is kept beside the trial.
+    fn finish_lost(
+        &mut self,
+        trial: TrialId,
+        state: FinalState,
+        values: &[f64],
+        end: Timestamp,
+    ) -> Result<Verdict, Reason> {
+        let (study_id, number) = self.trial(trial).ok_or(Reason::NoTrial { trial })?;
+        let attempts = self.workers.attempts_with(trial).to_vec();
+        let attempts: Vec<usize> =
+            attempts.into_iter().filter_map(|id| self.trial(id)).map(|(_, number)| number.index()).collect();
+        self.workers.settle(trial);
+        let study = self.study_mut(study_id)?;
+        let states = || attempts.iter().map(|&attempt| study.trials.state(attempt));
+        let mut others = states().filter(|state| !matches!(state, TrialState::Fail | TrialState::Waiting));
+        let counts = state != FinalState::Fail && others.next().is_none() && study.has_place();
+        if !counts {
+            let late = Late::to_json(state, values, end);
+            study.trials.extras_mut(number.index()).system_attrs.insert(Arc::from(LATE), late);
+            return Ok(Verdict::Late { number });
+        }
+        for attempt in attempts {
+            if study.trials.state(attempt) == TrialState::Waiting {
+                study.finish(attempt, FinalState::Fail, &[], Some(end));
+                study.trials.extras_mut(attempt).system_attrs.insert(Arc::from(WITHDRAWN), true.into());
+            }
+        }
+        study.finish(number.index(), state, values, Some(end));
+        // Whoever keeps work on finished trials must not take this one for failed any longer.
+        self.root = Root::default();
         Ok(Verdict::Applied)
     }
 
@@ -383,12 +525,15 @@ impl State {
         }
     }
 
-    /// A trial that is not finished, as its study and number.
+    /// A trial that is not finished, or was lost and may come back, as its study and number.
     fn open_trial(&self, trial: TrialId) -> Result<(&Study, TrialNumber), Reason> {
         let (id, number) = self.trial(trial).ok_or(Reason::NoTrial { trial })?;
         let study = self.study_ref(id)?;
         let state = study.trials.state(number.index());
-        if state.is_finished() { Err(Reason::Finished { number, state }) } else { Ok((study, number)) }
+        if state.is_finished() && !self.workers.is_lost(trial) {
+            return Err(Reason::Finished { number, state });
+        }
+        Ok((study, number))
     }
 
     /// The same to be changed. While somebody holds a view of the study this copies it, so look before.

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trialog_ops::{
-    Direction, Distribution, FinalState, Json, ParamDef, ParamKey, StudyConfig, Timestamp, TrialId, TrialState,
-    TrialTemplate,
+    Budget, Direction, Distribution, FinalState, Json, ParamDef, ParamKey, RetryPolicy, StudyConfig, StudyId,
+    Timestamp, TrialId, TrialState, TrialTemplate,
 };
 
 use crate::column::Column;
+use crate::lost;
 use crate::rank::RankList;
 use crate::reports::Reports;
 use crate::shared_map::SharedMap;
@@ -30,6 +31,8 @@ pub(crate) struct Study {
     pub(crate) directions: Arc<[Direction]>,
     pub(crate) metric_names: Option<Arc<[String]>>,
     pub(crate) config: Option<Arc<StudyConfig>>,
+    pub(crate) budget: Budget,
+    pub(crate) retry_policy: RetryPolicy,
     // Shared, so that a change of a trial beside a held view does not copy them.
     pub(crate) user_attrs: Arc<BTreeMap<Arc<str>, Json>>,
     pub(crate) system_attrs: Arc<BTreeMap<Arc<str>, Json>>,
@@ -70,7 +73,8 @@ pub(crate) struct ParamData {
 /// What few trials have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Extras {
-    pub(crate) user_attrs: BTreeMap<Arc<str>, Json>,
+    /// Shared by all attempts at a trial.
+    pub(crate) user_attrs: Arc<BTreeMap<Arc<str>, Json>>,
     pub(crate) system_attrs: BTreeMap<Arc<str>, Json>,
     pub(crate) constraints: BTreeMap<Arc<str>, f64>,
 }
@@ -79,6 +83,8 @@ pub(crate) struct Extras {
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     pub(crate) counts: [usize; 5],
+    /// How many of the failed trials never began.
+    pub(crate) never_begun: usize,
     pub(crate) running: SharedMap<u32, ()>,
     pub(crate) waiting: SharedMap<u32, ()>,
     /// Loss and number of the best feasible complete trials of a single-objective study, best first.
@@ -109,6 +115,25 @@ pub(crate) struct JointSpace {
     pub(crate) shared: Option<Vec<(usize, ParamKey)>>,
 }
 
+/// Whether a study's budget lets another trial begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Granted,
+    /// Not now: running trials hold what is left, and give it back if they fail.
+    Reserved,
+    Spent,
+}
+
+impl Admission {
+    pub(crate) fn refusal(self, study: StudyId) -> Option<Reason> {
+        match self {
+            Admission::Granted => None,
+            Admission::Reserved => Some(Reason::BudgetSpent { study, reserved: true }),
+            Admission::Spent => Some(Reason::BudgetSpent { study, reserved: false }),
+        }
+    }
+}
+
 impl Study {
     pub(crate) fn new(name: &str, directions: &[Direction], config: Option<&StudyConfig>) -> Study {
         Study {
@@ -116,6 +141,8 @@ impl Study {
             directions: Arc::from(directions),
             metric_names: None,
             config: config.cloned().map(Arc::new),
+            budget: Budget::default(),
+            retry_policy: RetryPolicy::default(),
             user_attrs: Arc::default(),
             system_attrs: Arc::default(),
             trials: Trials::new(directions.len()),
@@ -153,7 +180,7 @@ impl Study {
         {
             let extras = self.trials.extras_mut(number);
             for (key, value) in &template.user_attrs {
-                extras.user_attrs.insert(Arc::from(key.as_str()), value.clone());
+                Arc::make_mut(&mut extras.user_attrs).insert(Arc::from(key.as_str()), value.clone());
             }
             for (key, value) in &template.system_attrs {
                 extras.system_attrs.insert(Arc::from(key.as_str()), value.clone());
@@ -184,9 +211,78 @@ impl Study {
     }
 
     fn move_to(&mut self, number: usize, state: TrialState) {
-        self.index.leave(number, *self.trials.states.get(number));
+        let before = self.trials.state(number);
+        if self.trials.start(number).is_none() {
+            self.index.never_begun -= usize::from(before == TrialState::Fail);
+            self.index.never_begun += usize::from(state == TrialState::Fail);
+        }
+        self.index.leave(number, before);
         self.trials.states.set(number, state);
         self.index.enter(number, state);
+    }
+
+    /// How many trials have begun, however they ended.
+    pub(crate) fn begun(&self) -> usize {
+        let [running, complete, pruned, fail, _waiting] = self.index.counts;
+        running + complete + pruned + fail - self.index.never_begun
+    }
+
+    /// How many trials have ended with a result, and how many may still.
+    fn places(&self) -> (u64, u64) {
+        let [running, complete, pruned, ..] = self.index.counts;
+        ((complete + pruned) as u64, running as u64)
+    }
+
+    /// Whether a trial may begin at this time.
+    pub(crate) fn admits(&self, start: Timestamp) -> Admission {
+        let Budget { trials, finished, until } = self.budget;
+        let (ended, running) = self.places();
+        if trials.is_some_and(|max| self.begun() as u64 >= max)
+            || until.is_some_and(|until| start >= until)
+            || finished.is_some_and(|max| ended >= max)
+        {
+            return Admission::Spent;
+        }
+        match finished {
+            Some(max) if ended + running >= max => Admission::Reserved,
+            _ => Admission::Granted,
+        }
+    }
+
+    /// True if a trial more may end with a result.
+    pub(crate) fn has_place(&self) -> bool {
+        let (ended, running) = self.places();
+        self.budget.finished.is_none_or(|max| ended + running < max)
+    }
+
+    /// Adds a waiting trial that tries another one again, with its parameters and the user's notes. `history` has
+    /// the numbers of all attempts before.
+    pub(crate) fn push_retry(&mut self, id: TrialId, of: usize, history: &[u32]) -> usize {
+        let number = self.push(id, TrialState::Waiting, None);
+        for param in &mut self.trials.params {
+            let Some(value) = param.value(of) else { continue };
+            let mark = *param.keys.get(of);
+            param.values.set(number, value);
+            if *param.keys.get(number) != mark {
+                param.keys.set(number, mark);
+            }
+        }
+        if self.retry_policy.inherit_reports {
+            let reports = self.trials.reports(of).to_vec();
+            reports.into_iter().for_each(|(step, value)| self.report(number, step, value));
+        }
+        let mut extras = Extras::default();
+        if let Some(before) = self.trials.extras(of) {
+            extras.user_attrs = Arc::clone(&before.user_attrs);
+            if let Some((key, fixed)) = before.system_attrs.get_key_value(lost::FIXED_PARAMS) {
+                extras.system_attrs.insert(Arc::clone(key), fixed.clone());
+            }
+        }
+        let first = i64::from(history.first().copied().unwrap_or_default());
+        extras.system_attrs.insert(Arc::from(lost::FAILED_TRIAL), first.into());
+        extras.system_attrs.insert(Arc::from(lost::RETRY_HISTORY), lost::numbers(history));
+        *self.trials.extras_mut(number) = extras;
+        number
     }
 
     /// Ends a trial; the number of values was checked before.
@@ -404,6 +500,7 @@ impl Index {
     fn new() -> Index {
         Index {
             counts: [0; 5],
+            never_begun: 0,
             running: SharedMap::new(),
             waiting: SharedMap::new(),
             best: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use trialog_ops::{StudyId, TrialId, TrialNumber, TrialState};
+use trialog_ops::{StudyId, TrialId, TrialNumber, TrialState, WorkerKey};
 
 /// What became of an op at its place in the log: the same for everybody who reads it.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,18 @@ pub enum Verdict {
         /// Its id in the log.
         id: TrialId,
         /// Its number in its study.
+        number: TrialNumber,
+    },
+    /// It took effect and failed the running trials of a lost worker.
+    Lost {
+        /// How many there were.
+        trials: u32,
+        /// How many of them are waiting to be tried again.
+        retries: u32,
+    },
+    /// The end of a lost trial came too late to count. It is kept on the trial, which stays failed.
+    Late {
+        /// Its number.
         number: TrialNumber,
     },
     /// It changed nothing.
@@ -113,6 +125,40 @@ pub enum Reason {
         /// How.
         detail: &'static str,
     },
+    /// The study's budget admits no further trial.
+    BudgetSpent {
+        /// The study.
+        study: StudyId,
+        /// Whether all that is missing is held by trials that run, and comes free if they fail.
+        reserved: bool,
+    },
+    /// A trial can be tried again only so often.
+    TooManyRetries {
+        /// How often at most.
+        max: u32,
+    },
+    /// No worker with this key ever wrote to the log.
+    NoWorker {
+        /// The key.
+        worker: WorkerKey,
+    },
+    /// The worker never took a lease, and so cannot be lost.
+    NoLease {
+        /// Its key.
+        worker: WorkerKey,
+    },
+    /// The worker has appended something since.
+    Progress {
+        /// Its key.
+        worker: WorkerKey,
+        /// The position of its last record.
+        last: u64,
+    },
+    /// The worker has no running trials that could be lost.
+    Idle {
+        /// Its key.
+        worker: WorkerKey,
+    },
     /// The log holds as many of these as it can number.
     Full,
 }
@@ -144,6 +190,19 @@ impl fmt::Display for Reason {
             Reason::Nan => f.write_str("the value is NaN"),
             Reason::BadStudy => f.write_str("a study needs at least one objective, and one metric name for each"),
             Reason::BadTemplate { detail } => write!(f, "the trial contradicts itself: {detail}"),
+            Reason::BudgetSpent { study, reserved: false } => write!(f, "the budget of study {study} is spent"),
+            Reason::BudgetSpent { study, reserved: true } => {
+                write!(f, "what is left of the budget of study {study} is held by trials that run")
+            }
+            Reason::TooManyRetries { max } => write!(f, "a trial can be tried again {max} times at most"),
+            Reason::NoWorker { worker } => write!(f, "there is no worker {worker}"),
+            Reason::NoLease { worker } => {
+                write!(f, "worker {worker} took no lease, so nobody can say that it is lost")
+            }
+            Reason::Progress { worker, last } => {
+                write!(f, "worker {worker} is not lost: it appended record {last} since")
+            }
+            Reason::Idle { worker } => write!(f, "worker {worker} runs no trials"),
             Reason::Full => f.write_str("the log can number no more of these"),
         }
     }

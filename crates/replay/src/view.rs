@@ -4,14 +4,16 @@
 use std::sync::Arc;
 
 use trialog_ops::{
-    Direction, Distribution, Json, ParamDef, ParamKey, ParamValue, StudyConfig, StudyId, Timestamp, TrialId,
-    TrialNumber, TrialState,
+    Budget, Direction, Distribution, Json, ParamDef, ParamKey, ParamValue, RetryPolicy, StudyConfig, StudyId,
+    Timestamp, TrialId, TrialNumber, TrialState,
 };
 
 use crate::column::Column;
+use crate::lost::{self, Late};
 use crate::rank::RankList;
 use crate::state::ParamTable;
 use crate::study::{ParamData, Study};
+use crate::verdict::Reason;
 
 /// One study as it was after a number of records. A clone is another handle on the same look.
 #[derive(Clone, Debug)]
@@ -24,8 +26,9 @@ pub struct StudyView {
 }
 
 /// Whose history a view shows: equal for the views of one [`State`](crate::State) and of no other, not even of
-/// its clone. Two views of one lineage at one position say the same, and what a trial said when it ended it says
-/// in every later view, so that work on it can be kept.
+/// its clone. Two views of one lineage at one position say the same, and what a trial said when it ended complete or
+/// pruned it says in every later view, so that work on it can be kept. A failed trial stays failed in all views of one
+/// lineage: if one that was lost counts after all, another lineage begins.
 #[derive(Clone, Debug, Default)]
 pub struct Lineage(Arc<()>);
 
@@ -97,6 +100,30 @@ impl StudyView {
     #[must_use]
     pub fn config(&self) -> Option<&StudyConfig> {
         self.study.config.as_deref()
+    }
+
+    /// How much of the study there is to be.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.study.budget
+    }
+
+    /// What becomes of lost trials.
+    #[must_use]
+    pub fn retry_policy(&self) -> RetryPolicy {
+        self.study.retry_policy
+    }
+
+    /// Why the budget lets no trial begin at this time, if it does not.
+    #[must_use]
+    pub fn refuses(&self, start: Timestamp) -> Option<Reason> {
+        self.study.admits(start).refusal(self.id)
+    }
+
+    /// How many trials have begun, however they ended: what [`Budget::trials`] counts.
+    #[must_use]
+    pub fn begun(&self) -> usize {
+        self.study.begun()
     }
 
     /// A user attribute.
@@ -417,6 +444,25 @@ impl<'a> TrialView<'a> {
     pub fn system_attrs(self) -> impl Iterator<Item = (&'a str, &'a Json)> {
         let extras = self.trials().extras(self.number);
         extras.into_iter().flat_map(|extras| extras.system_attrs.iter().map(|(key, value)| (&**key, value)))
+    }
+
+    /// True if its worker was declared lost and it has not come back in time.
+    #[must_use]
+    pub fn is_lost(self) -> bool {
+        self.state() == TrialState::Fail && self.system_attr(lost::LOST).is_some()
+    }
+
+    /// How the lost trial ended after all, if that was told too late to count.
+    #[must_use]
+    pub fn late(self) -> Option<Late> {
+        self.system_attr(lost::LATE).filter(|_| self.is_lost()).and_then(Late::from_json)
+    }
+
+    /// The numbers of the trials that this one tries again, the first attempt first; none if it is the first.
+    #[must_use]
+    pub fn attempts_before(self) -> Vec<TrialNumber> {
+        let history = self.system_attr(lost::RETRY_HISTORY).and_then(lost::to_numbers).unwrap_or_default();
+        history.into_iter().map(TrialNumber).collect()
     }
 
     /// Its constraints by name; each is met when it is at most 0.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use session::{Session, Sessions};
 use trialog_codec::decode_record;
 use trialog_journal::{Durability, Journal, Seq};
-use trialog_ops::{Op, Param, ParamRef, Record, SessionId, SessionRef, StudyId};
+use trialog_ops::{Op, Param, ParamRef, Record, SessionId, SessionRef, StudyId, WorkerId};
 use trialog_replay::{Digest, SnapshotError, State, StudyView, Verdict};
 
 /// A journal and the state that its records amount to. All methods may be called from any thread.
@@ -152,6 +152,15 @@ impl Storage {
         self.journal.location()
     }
 
+    /// This process as the log knows it: what all its sessions have in common. A forked child has another id from
+    /// its first record on.
+    ///
+    /// # Errors
+    /// [`Error::NoEntropy`].
+    pub fn worker(&self) -> Result<WorkerId, Error> {
+        lock(&self.sessions).worker()
+    }
+
     /// Applies what others have appended since the last look.
     ///
     /// # Errors
@@ -177,8 +186,11 @@ impl Storage {
         }
         let mut appended = self.journal.append(&[&session.buffer], durability);
         if let Err(trialog_journal::Error::Forked { .. }) = appended {
-            lock(&self.sessions).disown();
-            session = Session::new()?;
+            session = {
+                let mut sessions = lock(&self.sessions);
+                sessions.disown();
+                sessions.take()?
+            };
             record = self.replica().prepare(&session, &mut record.ops);
             session.encode(&record)?;
             appended = self.journal.append(&[&session.buffer], durability);

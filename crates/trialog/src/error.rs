@@ -120,8 +120,15 @@ impl Error {
                         | Reason::BadTemplate { .. }
                         | Reason::BadStudy
                         | Reason::BadParam { .. }
+                        | Reason::TooManyRetries { .. }
                 )
             )
+    }
+
+    /// The study's budget admits no further trial, or none as long as others run.
+    #[must_use]
+    pub fn is_budget_spent(&self) -> bool {
+        matches!(self.rejection(), Some(Reason::BudgetSpent { .. }))
     }
 
     /// No trial of the study is complete yet.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use trialog_ops::{Distribution, Json, ParamValue, Timestamp, TrialId, TrialNumber, TrialState};
-use trialog_replay::TrialView;
+use trialog_replay::{Late, TrialView};
 
 /// Parameters by name, printed as `{a: 1, b: relu}`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,6 +61,12 @@ pub struct FrozenTrial {
     pub system_attrs: BTreeMap<String, Json>,
     /// Its constraints; each is met when it is at most 0.
     pub constraints: BTreeMap<String, f64>,
+    /// True if its worker was declared lost and it has not come back in time. Its state is failed then.
+    pub lost: bool,
+    /// How the lost trial ended after all, if that was told too late to count.
+    pub late: Option<Late>,
+    /// The numbers of the trials that this one tries again, the first attempt first.
+    pub attempts_before: Vec<TrialNumber>,
 }
 
 impl FrozenTrial {
@@ -108,6 +114,9 @@ impl From<TrialView<'_>> for FrozenTrial {
             user_attrs: trial.user_attrs().map(owned).collect(),
             system_attrs: trial.system_attrs().map(owned).collect(),
             constraints: trial.constraints().map(|(name, value)| (name.to_owned(), value)).collect(),
+            lost: trial.is_lost(),
+            late: trial.late(),
+            attempts_before: trial.attempts_before(),
         }
     }
 }

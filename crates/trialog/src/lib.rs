@@ -20,6 +20,7 @@
 
 mod error;
 mod frozen;
+mod lease;
 mod new_trial;
 mod open;
 mod optimize;
@@ -45,13 +46,13 @@ pub use values::Values;
 /// What a medium must be able to do, for [`OpenOptions::open_journal`].
 pub use trialog_journal as journal;
 pub use trialog_ops::{
-    CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, DistributionError, FloatDistribution,
-    IntDistribution, Json, JsonError, ParamDef, ParamKey, ParamValue, StudyConfig, Timestamp, TrialId, TrialNumber,
-    TrialState,
+    Budget, CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, DistributionError,
+    FloatDistribution, IntDistribution, Json, JsonError, ParamDef, ParamKey, ParamValue, RetryPolicy, StudyConfig,
+    Timestamp, TrialId, TrialNumber, TrialState,
 };
 /// Whether to go on with a trial.
 pub use trialog_pruners as pruners;
-pub use trialog_replay::{Digest, StudyView, TrialView};
+pub use trialog_replay::{Digest, Late, StudyView, TrialView};
 /// Where to look next.
 pub use trialog_samplers as samplers;
 

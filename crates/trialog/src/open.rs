@@ -9,6 +9,7 @@ use trialog_journal_file::FileJournal;
 use trialog_storage::{Compaction, Snapshots};
 
 use crate::error::{Error, Kind, Result};
+use crate::lease::LEASE_MIN;
 use crate::storage::Storage;
 
 /// When a snapshot is due. A record takes some microseconds to write and less than one to replay, a snapshot a small
@@ -62,6 +63,7 @@ pub struct OpenOptions {
     no_snapshots: bool,
     compaction: bool,
     keep_history: bool,
+    lease: Option<Duration>,
 }
 
 impl OpenOptions {
@@ -126,19 +128,34 @@ impl OpenOptions {
         self
     }
 
+    /// For how long this process may be silent while it has running trials, before others declare them lost. It
+    /// says in the log that it is alive whenever it has appended nothing for a third of that time. `None`: it says
+    /// nothing, and its trials are never lost. At least 100 milliseconds; for a file only.
+    /// Default: none.
+    #[must_use]
+    pub fn lease(mut self, lease: Option<Duration>) -> OpenOptions {
+        self.lease = lease.map(|lease| lease.max(LEASE_MIN));
+        self
+    }
+
     /// Opens a storage by path or URL, as [`open`] does.
     ///
     /// # Errors
     /// As [`open`].
     pub fn open(&self, url: impl AsRef<str>) -> Result<Storage> {
         let url = url.as_ref();
+        let mut lease = self.lease.filter(|_| !self.read_only);
         let journal: Box<dyn Journal> = match scheme(url) {
             None => Box::new(self.file(url, url)?),
             Some(("file", path)) => Box::new(self.file(url, path.strip_prefix("//").unwrap_or(path))?),
             Some(("memory", "")) if self.read_only || self.must_exist => {
                 return Err(refuse(url, "a storage in memory begins empty: there is nothing to be read yet"));
             }
-            Some(("memory", "")) => Box::new(MemoryJournal::new()),
+            Some(("memory", "")) => {
+                // Nobody else can see it.
+                lease = None;
+                Box::new(MemoryJournal::new())
+            }
             Some(("memory", _)) => {
                 return Err(refuse(url, "a storage in memory has no name: write memory:"));
             }
@@ -147,15 +164,19 @@ impl OpenOptions {
                 return Err(refuse(url, &detail));
             }
         };
-        self.open_journal(journal)
+        self.open_with(journal, lease)
     }
 
     /// Opens a storage on a journal of the caller's own: a medium that has no URL here. Of these options only the
-    /// durability, the snapshots and the compaction count.
+    /// durability, the snapshots, the compaction and the lease count.
     ///
     /// # Errors
     /// What the log says when it is read.
     pub fn open_journal(&self, journal: Box<dyn Journal>) -> Result<Storage> {
+        self.open_with(journal, self.lease)
+    }
+
+    fn open_with(&self, journal: Box<dyn Journal>, lease: Option<Duration>) -> Result<Storage> {
         let snapshots = if self.no_snapshots { Snapshots::Off } else { SNAPSHOTS };
         let history = if self.keep_history { History::Kept } else { History::Folded };
         let compaction = if self.compaction {
@@ -164,7 +185,7 @@ impl OpenOptions {
             Compaction::Off
         };
         let inner = trialog_storage::Storage::with_policies(journal, snapshots, compaction)?;
-        Ok(Storage::new(Arc::new(inner), self.durability, history))
+        Ok(Storage::new(Arc::new(inner), self.durability, history, lease))
     }
 
     fn file(&self, url: &str, path: &str) -> Result<FileJournal> {

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use trialog_ops::{FinalState, TrialState};
-use trialog_replay::{StudyView, TrialView};
+use trialog_replay::{Reason, StudyView, TrialView};
 
 use crate::error::{BoxError, Error, Kind, Result};
 use crate::frozen::{FrozenTrial, Params};
@@ -19,6 +19,10 @@ use crate::values::Values;
 
 type Callback<'a> = Box<dyn Fn(&Study, &FrozenTrial) -> ControlFlow<()> + Sync + 'a>;
 type Catch<'a> = Box<dyn Fn(&BoxError) -> bool + Sync + 'a>;
+
+/// How long to wait for others who hold what is left of a budget before looking again.
+const BUDGET_PAUSE_MIN: Duration = Duration::from_millis(10);
+const BUDGET_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 thread_local! {
     /// The studies that this thread is optimizing, the innermost last.
@@ -130,7 +134,8 @@ impl<'a> Optimizer<'a> {
         self
     }
 
-    /// Runs the objective until a limit is reached, [`Study::stop`] is called, or something fails.
+    /// Runs the objective until a limit is reached, the study's budget is spent, [`Study::stop`] is called, or something
+    /// fails.
     ///
     /// The objective returns one value per objective; a value that is NaN, or a wrong number of values, makes a
     /// failed trial. [`Pruned`] as its error makes a pruned trial. Any other error makes a failed trial and ends
@@ -201,31 +206,62 @@ impl Run<'_> {
     fn work<V: Values>(&self, objective: &(impl Fn(&mut Trial) -> std::result::Result<V, BoxError> + Sync)) {
         let _inside = Inside::enter(self.optimizer.study);
         while self.may_begin() {
-            if let Err(error) = self.one(objective) {
-                self.failed.store(true, Ordering::Relaxed);
-                self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            match self.one(objective) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return,
+                Err(error) => {
+                    self.failed.store(true, Ordering::Relaxed);
+                    self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                }
             }
         }
     }
 
     fn may_begin(&self) -> bool {
+        if !self.may_go_on() {
+            return false;
+        }
+        let begun = self.begun.fetch_add(1, Ordering::Relaxed);
+        self.optimizer.n_trials.is_none_or(|n_trials| begun < n_trials)
+    }
+
+    fn may_go_on(&self) -> bool {
         let optimizer = self.optimizer;
         if self.failed.load(Ordering::Relaxed) || optimizer.study.stop_flag().load(Ordering::Relaxed) {
             return false;
         }
-        if optimizer.timeout.is_some_and(|timeout| self.started.elapsed() >= timeout) {
-            return false;
+        optimizer.timeout.is_none_or(|timeout| self.started.elapsed() < timeout)
+    }
+
+    /// The next trial, or none if the study's budget is spent. While others hold what is left of it this waits:
+    /// one of them may fail or die, and nobody else may be there to go on.
+    fn ask(&self) -> Result<Option<Trial>> {
+        let study = self.optimizer.study;
+        let mut pause = BUDGET_PAUSE_MIN;
+        loop {
+            let error = match study.ask() {
+                Ok(trial) => return Ok(Some(trial)),
+                Err(error) => error,
+            };
+            match error.rejection() {
+                Some(Reason::BudgetSpent { reserved: true, .. })
+                    if study.storage().is_any_running(study.id()) && self.may_go_on() =>
+                {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(BUDGET_PAUSE_MAX);
+                }
+                Some(Reason::BudgetSpent { .. }) => return Ok(None),
+                _ => return Err(error),
+            }
         }
-        let begun = self.begun.fetch_add(1, Ordering::Relaxed);
-        optimizer.n_trials.is_none_or(|n_trials| begun < n_trials)
     }
 
     fn one<V: Values>(
         &self,
         objective: &(impl Fn(&mut Trial) -> std::result::Result<V, BoxError> + Sync),
-    ) -> Result<()> {
+    ) -> Result<ControlFlow<()>> {
         let study = self.optimizer.study;
-        let mut trial = study.ask()?;
+        let Some(mut trial) = self.ask()? else { return Ok(ControlFlow::Break(())) };
         let outcome = self.evaluate(&mut trial, objective)?;
         let ending = match outcome {
             Outcome::Values(values) => {
@@ -260,7 +296,7 @@ impl Run<'_> {
         self.after(&trial)?;
         match ending {
             Some(source) => Err(Error::new(Kind::Objective { number: trial.number(), source })),
-            None => Ok(()),
+            None => Ok(ControlFlow::Continue(())),
         }
     }
 

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use trialog_journal::{Durability, History};
-use trialog_ops::{Direction, Op, StudyId, Timestamp, TrialNumber};
+use trialog_ops::{Budget, Direction, Op, RetryPolicy, StudyId, Timestamp, TrialId, TrialNumber};
 use trialog_replay::{Digest, Reason, StudyView, Verdict};
 
 use crate::error::{Error, Kind, Result};
 use crate::frozen::FrozenTrial;
+use crate::lease::Leases;
 use crate::new_trial;
 use crate::open::DurabilityLevel;
 use crate::study::StudyBuilder;
@@ -23,6 +25,8 @@ pub struct Storage {
     inner: Arc<trialog_storage::Storage>,
     durability: DurabilityLevel,
     history: History,
+    /// None where nobody else can see this process, or it only looks.
+    leases: Option<Arc<Leases>>,
 }
 
 impl fmt::Debug for Storage {
@@ -51,8 +55,10 @@ impl Storage {
         inner: Arc<trialog_storage::Storage>,
         durability: DurabilityLevel,
         history: History,
+        lease: Option<Duration>,
     ) -> Storage {
-        Storage { inner, durability, history }
+        let leases = lease.map(|lease| Arc::new(Leases::new(Arc::clone(&inner), lease)));
+        Storage { inner, durability, history, leases }
     }
 
     /// A new storage in memory, which dies with the process.
@@ -119,6 +125,12 @@ impl Storage {
         let mut batch = Batch::new(target, || format!("copy study {name:?}"));
         if let Some(names) = source.metric_names() {
             batch.push(Op::SetMetricNames { study, names: names.to_vec() })?;
+        }
+        if *source.budget() != Budget::default() {
+            batch.push(Op::SetBudget { study, budget: *source.budget() })?;
+        }
+        if source.retry_policy() != RetryPolicy::default() {
+            batch.push(Op::SetRetryPolicy { study, policy: source.retry_policy() })?;
         }
         for (key, value) in source.user_attrs() {
             batch.push(Op::SetStudyUserAttr { study, key: key.to_owned(), value: value.clone() })?;
@@ -217,18 +229,43 @@ impl Storage {
         }
     }
 
-    /// Commits several ops as one record; the first rejection is the error.
+    /// Commits several ops as one record; the first rejection is the error, and otherwise the last verdict counts.
     pub(crate) fn change_all(
         &self,
         ops: Vec<Op>,
         durability: Durability,
         tried: impl Fn() -> String,
-    ) -> Result<()> {
-        let verdicts = self.inner.commit(ops, durability)?;
+    ) -> Result<Option<Verdict>> {
+        let mut verdicts = self.inner.commit(ops, durability)?;
         match verdicts.iter().find_map(Verdict::rejection) {
             Some(reason) => Err(Error::rejected(tried(), reason)),
-            None => Ok(()),
+            None => Ok(verdicts.pop()),
         }
+    }
+
+    /// Commits an op that makes a trial this process's to run, under its lease.
+    pub(crate) fn begin(&self, op: Op, tried: impl Fn() -> String) -> Result<Verdict> {
+        let opening = self.leases.as_ref().and_then(|leases| leases.opening());
+        let ops = opening.into_iter().chain([op]).collect();
+        let verdict = self.change_all(ops, self.durability.of_progress(), &tried)?;
+        verdict.ok_or_else(|| unexpected(None, &tried()))
+    }
+
+    /// Declares lost who has been silent for too long, after a refresh.
+    pub(crate) fn observe(&self) {
+        if let Some(leases) = &self.leases {
+            leases.observe();
+        }
+    }
+
+    /// True if some trial of the study runs that will end or be declared lost.
+    pub(crate) fn is_any_running(&self, study: StudyId) -> bool {
+        self.leases.as_ref().is_some_and(|leases| leases.is_any_running(study))
+    }
+
+    /// True if the trial was declared lost, as far as this process knows.
+    pub(crate) fn is_lost(&self, trial: TrialId) -> bool {
+        self.inner.with_state(|state| state.is_lost(trial))
     }
 
     /// Commits an op that makes a trial, and returns its number.
@@ -288,7 +325,7 @@ impl<'a, F: Fn() -> String> Batch<'a, F> {
                 self.refused.get_or_insert(error);
                 Ok(())
             }
-            other => other,
+            other => other.map(drop),
         }
     }
 }

@@ -9,8 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use trialog_ops::{
-    Choice, Direction, Distribution, FinalState, Json, Op, ParamDef, ParamKey, StudyConfig, StudyId, Timestamp,
-    TrialId, TrialNumber, TrialState, TrialTemplate,
+    Budget, Choice, Direction, Distribution, FinalState, Json, Op, ParamDef, ParamKey, RetryPolicy, StudyConfig,
+    StudyId, Timestamp, TrialId, TrialNumber, TrialState, TrialTemplate,
 };
 use trialog_pruners::Pruner;
 use trialog_replay::{Digest, Reason, StudyView, Verdict};
@@ -34,6 +34,8 @@ pub struct StudyBuilder {
     sampler: Option<Arc<dyn Sampler>>,
     pruner: Option<Arc<dyn Pruner>>,
     seed: Option<u64>,
+    budget: Option<Budget>,
+    retry_policy: Option<RetryPolicy>,
 }
 
 impl StudyBuilder {
@@ -46,6 +48,8 @@ impl StudyBuilder {
             sampler: None,
             pruner: None,
             seed: None,
+            budget: None,
+            retry_policy: None,
         }
     }
 
@@ -97,6 +101,22 @@ impl StudyBuilder {
         self
     }
 
+    /// How much of the study there is to be, for all processes together and over all their restarts. Default: no
+    /// limit. It is written into the log; see [`Study::set_budget`].
+    #[must_use]
+    pub fn budget(mut self, budget: Budget) -> StudyBuilder {
+        self.budget = Some(budget);
+        self
+    }
+
+    /// Whether trials whose process died are tried again. Default: they are not. It is written into the log; see
+    /// [`Study::set_retry_policy`].
+    #[must_use]
+    pub fn retry_policy(mut self, policy: RetryPolicy) -> StudyBuilder {
+        self.retry_policy = Some(policy);
+        self
+    }
+
     /// Creates the study.
     ///
     /// # Errors
@@ -114,6 +134,12 @@ impl StudyBuilder {
         let config = StudyConfig { sampler: sampler.spec(), pruner: pruner.spec(), seed };
         let id = self.storage.create(&self.name, directions, Some(config))?;
         let study = Study::new(self.storage, id, self.name, Ok(sampler), Ok(pruner), seed);
+        if let Some(budget) = self.budget {
+            study.set_budget(budget)?;
+        }
+        if let Some(policy) = self.retry_policy {
+            study.set_retry_policy(policy)?;
+        }
         if let Some(names) = self.metric_names {
             study.result(Op::SetMetricNames { study: id, names }, || "set metric names".to_owned())?;
         }
@@ -195,6 +221,12 @@ impl StudyBuilder {
             let op = Op::SetStudyConfig { study: view.id(), config: Box::new(config) };
             study.result(op, || "change the study's configuration".to_owned())?;
         }
+        if let Some(budget) = self.budget.filter(|budget| budget != view.budget()) {
+            study.set_budget(budget)?;
+        }
+        if let Some(policy) = self.retry_policy.filter(|policy| *policy != view.retry_policy()) {
+            study.set_retry_policy(policy)?;
+        }
         if let Some(names) = self.metric_names.filter(|names| view.metric_names() != Some(names)) {
             study.result(Op::SetMetricNames { study: view.id(), names }, || "set metric names".to_owned())?;
         }
@@ -210,6 +242,8 @@ impl StudyBuilder {
             sampler: self.sampler.clone(),
             pruner: self.pruner.clone(),
             seed: self.seed,
+            budget: self.budget,
+            retry_policy: self.retry_policy,
         }
     }
 }
@@ -336,19 +370,58 @@ impl Study {
         &self.0.stop
     }
 
+    /// How much of the study there is to be from here on, for everybody: the log decides who gets the last trial.
+    /// Trials that are added or enqueued are not held back, but those that have begun count.
+    ///
+    /// ```
+    /// # fn main() -> trialog::Result<()> {
+    /// # let study = trialog::Study::in_memory()?;
+    /// use trialog::Budget;
+    ///
+    /// study.set_budget(Budget { trials: Some(10), ..Budget::default() })?;
+    /// study.optimizer().run(|trial| Ok(trial.suggest_float("x", 0.0..=1.0)?))?;
+    /// assert_eq!(study.trials()?.len(), 10);
+    /// assert!(study.ask().is_err_and(|error| error.is_budget_spent()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Study::view`].
+    pub fn set_budget(&self, budget: Budget) -> Result<()> {
+        let op = Op::SetBudget { study: self.0.id, budget };
+        self.result(op, || format!("set the budget of study {:?}", self.0.name)).map(drop)
+    }
+
+    /// Whether trials are tried again from here on after their process died and was declared lost: with the same
+    /// parameters and user attributes, and before new trials.
+    ///
+    /// # Errors
+    /// More than a hundred retries ([`Error::is_invalid`]), or as [`Study::view`].
+    pub fn set_retry_policy(&self, policy: RetryPolicy) -> Result<()> {
+        let op = Op::SetRetryPolicy { study: self.0.id, policy };
+        self.result(op, || format!("set the retry policy of study {:?}", self.0.name)).map(drop)
+    }
+
     /// A trial to evaluate: a waiting one if there is one, else a new one. [`Study::tell`] how it ended.
     ///
     /// # Errors
-    /// As [`Study::view`]; a sampler that this program does not know ([`Error::is_invalid`]).
+    /// As [`Study::view`]; a sampler that this program does not know ([`Error::is_invalid`]); the study's budget
+    /// admits no trial ([`Error::is_budget_spent`]).
     pub fn ask(&self) -> Result<Trial> {
         self.sampler()?;
         // What others have enqueued must be known, or it would wait for whoever looks.
         self.0.storage.refresh()?;
+        self.0.storage.observe();
+        // The log would say so as well, but need not be written to for that.
+        if let Some(reason) = self.0.storage.view(self.0.id)?.refuses(now()) {
+            return Err(Error::rejected(format!("begin a trial of study {:?}", self.0.name), &reason));
+        }
         if let Some((id, number)) = self.claim()? {
             return Trial::begin(self, id, number);
         }
         let op = Op::CreateTrial { study: self.0.id, start: now() };
-        match self.progress(op, || format!("create a trial of study {:?}", self.0.name))? {
+        match self.0.storage.begin(op, || format!("create a trial of study {:?}", self.0.name))? {
             Verdict::Trial { id, number } => Trial::begin(self, id, number),
             other => Err(unexpected(Some(&other), "create a trial")),
         }
@@ -362,7 +435,8 @@ impl Study {
                 return Ok(None);
             };
             drop(view);
-            match self.progress(Op::ClaimTrial { trial: id, start: now() }, || format!("claim trial {number}")) {
+            let op = Op::ClaimTrial { trial: id, start: now() };
+            match self.0.storage.begin(op, || format!("claim trial {number}")) {
                 Ok(_) => return Ok(Some((id, number))),
                 // Somebody else has it, and by now this process knows.
                 Err(error)
@@ -374,6 +448,9 @@ impl Study {
 
     /// Tells how a trial ended, and returns it as it stands in the log. A value that is NaN makes it a failed
     /// trial; infinities are values.
+    ///
+    /// If this process was silent for so long that the trial was declared lost, and another attempt at it has begun
+    /// meanwhile, the trial stays failed, and what is told stands beside it: see [`FrozenTrial::late`]. Otherwise it counts.
     ///
     /// # Errors
     /// A wrong number of values ([`Error::is_invalid`], and the trial goes on running), another study's trial
@@ -438,7 +515,19 @@ impl Study {
         self.check_own(trial)?;
         let ops = trial.finish_ops(state, values);
         let durability = self.0.storage.durability().of_results();
-        self.0.storage.change_all(ops, durability, || format!("finish trial {}", trial.number()))
+        let told = self.0.storage.change_all(ops, durability, || format!("finish trial {}", trial.number()))?;
+        self.warn_if_late(told.as_ref());
+        Ok(())
+    }
+
+    fn warn_if_late(&self, told: Option<&Verdict>) {
+        if let Some(Verdict::Late { number }) = told {
+            tracing::warn!(
+                study = self.0.name,
+                trial = number.0,
+                "trial {number} had been declared lost, and came back too late to count; its result stands beside it"
+            );
+        }
     }
 
     /// Tells how a trial of this number ended: for programs that do not keep the [`Trial`].
@@ -472,7 +561,8 @@ impl Study {
             return Err(Error::invalid(detail));
         }
         let op = Op::FinishTrial { trial: trial.id, state, values, end: now() };
-        self.result(op, || format!("finish trial {number}"))?;
+        let told = self.result(op, || format!("finish trial {number}"))?;
+        self.warn_if_late(Some(&told));
         self.trial(number)
     }
 

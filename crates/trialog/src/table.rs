@@ -12,7 +12,7 @@ use trialog_replay::{StudyView, TrialView};
 /// The columns are `number`, `value` (or one per objective: `values_0`, `values_1`; with metric names `value_NAME` or
 /// `values_NAME`),
 /// `datetime_start`, `datetime_complete` (UTC, ISO 8601), `duration` (seconds), `params_NAME` for each parameter,
-/// `user_attrs_KEY` for each user attribute, and `state`. What a trial does not have is empty.
+/// `user_attrs_KEY` for each user attribute, `state`, and `lost` if some trial was. What a trial does not have is empty.
 #[derive(Clone, Debug)]
 pub struct Table {
     view: StudyView,
@@ -29,6 +29,7 @@ enum Column {
     Param { header: String, name: String },
     UserAttr { header: String, key: String },
     State,
+    Lost,
 }
 
 /// One field of the table.
@@ -63,6 +64,9 @@ impl Table {
         let attrs = keys.into_iter().map(str::to_owned);
         columns.extend(attrs.map(|key| Column::UserAttr { header: format!("user_attrs_{key}"), key }));
         columns.push(Column::State);
+        if view.trials().any(TrialView::is_lost) {
+            columns.push(Column::Lost);
+        }
         Table { view, columns }
     }
 
@@ -123,6 +127,7 @@ impl Column {
             Column::Duration => "duration",
             Column::Param { header, .. } | Column::UserAttr { header, .. } => header,
             Column::State => "state",
+            Column::Lost => "lost",
         }
     }
 
@@ -145,6 +150,7 @@ impl Column {
             },
             Column::UserAttr { key, .. } => trial.user_attr(key).cloned().map_or(Cell::Empty, Cell::Json),
             Column::State => Cell::Text(trial.state().to_string()),
+            Column::Lost => Cell::Bool(trial.is_lost()),
         }
     }
 }
@@ -266,6 +272,10 @@ mod parquet {
                     }
                     _ => texts(cells()),
                 },
+                Column::Lost => {
+                    let bools = self.view.trials().map(|trial| Some(trial.is_lost()));
+                    Arc::new(bools.collect::<BooleanArray>())
+                }
                 Column::UserAttr { .. } | Column::State => texts(cells()),
             }
         }

@@ -73,7 +73,12 @@ impl Trial {
     pub(crate) fn begin(study: &Study, id: TrialId, number: TrialNumber) -> Result<Trial> {
         let view = study.storage().view(study.id())?;
         let fixed = fixed_params(&view, number);
+        // Another attempt at a lost trial, or one that went back into the queue, has parameters already.
+        let given = given_params(&view, number);
         let sampled = study.sample_relative(&view, number)?.into_iter().filter_map(|(key, def, sampled)| {
+            if given.iter().any(|given| given.def.name == def.name) {
+                return None;
+            }
             let value = match fixed.get(&def.name) {
                 // One that does not fit is no proposal, and an error as soon as the objective asks for it.
                 Some(choice) => internal(&def.distribution, choice)?,
@@ -85,8 +90,9 @@ impl Trial {
         let proposals: Vec<Proposal> = sampled.collect();
         // Whoever changes what a view still shows must copy it first.
         drop(view);
-        let trial = Trial { study: study.clone(), id, number, proposals, suggested: Vec::new(), fixed };
+        let mut trial = Trial { study: study.clone(), id, number, proposals, suggested: Vec::new(), fixed };
         trial.publish()?;
+        trial.proposals.extend(given);
         Ok(trial)
     }
 
@@ -119,6 +125,13 @@ impl Trial {
         let external =
             |(def, value): &(Arc<ParamDef>, f64)| (def.name.clone(), def.distribution.to_external(*value));
         Params(self.suggested.iter().map(external).collect())
+    }
+
+    /// True if this process was taken for dead and the trial declared lost, as far as is known here. It may be gone on
+    /// with: its end is worth telling, and counts unless another attempt at it has begun.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.study.storage().is_lost(self.id)
     }
 
     /// A real number from a range such as `0.0..=1.0`, or from [`float`](crate::float)`(1e-5..=1e-1).log()`.
@@ -350,6 +363,15 @@ fn valid(
 
 fn internal(distribution: &Distribution, choice: &Choice) -> Option<f64> {
     distribution.to_internal(&ParamValue::Categorical(choice.clone()))
+}
+
+fn given_params(view: &StudyView, number: TrialNumber) -> Vec<Proposal> {
+    let Some(trial) = view.trial(number) else { return Vec::new() };
+    let given = trial.params().filter_map(|(name, distribution, value)| {
+        let def = Arc::new(ParamDef { name: name.to_owned(), distribution: distribution.clone() });
+        Some(Proposal { key: trial.param_key(name)?, def, value, used: false })
+    });
+    given.collect()
 }
 
 fn fixed_params(view: &StudyView, number: TrialNumber) -> BTreeMap<String, Choice> {

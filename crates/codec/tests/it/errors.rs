@@ -40,9 +40,9 @@ fn lengths_that_lie_cost_nothing() {
 
 #[test]
 fn what_a_newer_version_wrote_says_so() {
-    let unknown = "op code 0x12 at byte 3 is unknown: a newer Trialog is needed to read it";
-    check("01 00 01 12 00", unknown);
-    check("01 00 02 12 02 ffff 0a 01 05", unknown);
+    let unknown = "op code 0x7f at byte 3 is unknown: a newer Trialog is needed to read it";
+    check("01 00 01 7f 00", unknown);
+    check("01 00 02 7f 02 ffff 0a 01 05", unknown);
     check("01 00 01 00 00", "op code 0x00 at byte 3 is unknown: a newer Trialog is needed to read it");
     check(
         "01 00 01 0a 02 05 00",
@@ -96,7 +96,7 @@ fn longer_payloads_than_frames_carry_are_refused_unread() {
 
 #[test]
 fn errors_answer_questions() {
-    let error = decode_record(&bytes("01 00 01 12 00")).expect_err("an unknown op");
+    let error = decode_record(&bytes("01 00 01 7f 00")).expect_err("an unknown op");
     assert!(error.is_newer_format() && error.offset() == 3);
     let error = decode_record(&bytes("01 00 01 0a 00")).expect_err("a body cut short");
     assert!(!error.is_newer_format() && error.offset() == 5);

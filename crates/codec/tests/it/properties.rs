@@ -5,9 +5,9 @@ use proptest::option;
 use proptest::prelude::*;
 use trialog_codec::decode_record;
 use trialog_ops::{
-    CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FinalState, FloatDistribution,
-    INT_MAX, IntDistribution, Json, Op, Param, ParamDef, ParamKey, ParamRef, Record, SessionId, SessionKey,
-    SessionRef, StudyConfig, StudyId, Timestamp, TrialId, TrialState, TrialTemplate,
+    Budget, CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FinalState, FloatDistribution,
+    INT_MAX, IntDistribution, Json, Op, Param, ParamDef, ParamKey, ParamRef, Record, RetryPolicy, SessionId,
+    SessionKey, SessionRef, StudyConfig, StudyId, Timestamp, TrialId, TrialState, TrialTemplate, WorkerKey,
 };
 
 use crate::{encode, same, samples};
@@ -164,7 +164,24 @@ fn op() -> impl Strategy<Value = Op> {
         (trial(), text(), number()).prop_map(|(trial, name, value)| Op::SetConstraint { trial, name, value }),
         (0x80u8..).prop_map(|code| Op::Skipped { code }),
     ];
-    prop_oneof![of_studies, of_trials]
+    let limits = (option::of(integer()), option::of(integer()), option::of(time()));
+    let of_workers = prop_oneof![
+        (study(), limits).prop_map(|(study, (trials, finished, until))| Op::SetBudget {
+            study,
+            budget: Budget { trials, finished, until }
+        }),
+        (study(), short(), any::<bool>()).prop_map(|(study, retries_max, inherit_reports)| Op::SetRetryPolicy {
+            study,
+            policy: RetryPolicy { retries_max, inherit_reports }
+        }),
+        integer().prop_map(|lease_ms| Op::RenewLease { lease_ms }),
+        (short(), integer(), time()).prop_map(|(worker, seen, end)| Op::DeclareLost {
+            worker: WorkerKey(worker),
+            seen,
+            end
+        }),
+    ];
+    prop_oneof![of_studies, of_trials, of_workers]
 }
 
 fn record() -> impl Strategy<Value = Record> {

@@ -1,9 +1,9 @@
 //! Records that hold every op with every variant of its fields, by name. Golden bytes are made from them.
 
 use trialog_ops::{
-    CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FinalState, FloatDistribution,
-    INT_MAX, IntDistribution, Json, Op, Param, ParamDef, ParamKey, ParamRef, Record, SessionId, SessionKey,
-    SessionRef, StudyConfig, StudyId, Timestamp, TrialId, TrialState, TrialTemplate,
+    Budget, CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FinalState, FloatDistribution,
+    INT_MAX, IntDistribution, Json, Op, Param, ParamDef, ParamKey, ParamRef, Record, RetryPolicy, SessionId,
+    SessionKey, SessionRef, StudyConfig, StudyId, Timestamp, TrialId, TrialState, TrialTemplate, WorkerKey,
 };
 
 pub(crate) const NOON: Timestamp = Timestamp(1_767_268_800_000_000);
@@ -80,6 +80,15 @@ fn ops() -> Vec<(String, Op)> {
     let long = json(&format!("\"{}\"", "x".repeat(300)));
     add("set_trial_system_attr/long", Op::SetTrialSystemAttr { trial, key: text("note"), value: long });
     add("set_constraint", Op::SetConstraint { trial, name: text("c0"), value: -0.5 });
+    add("set_budget/none", Op::SetBudget { study, budget: Budget::default() });
+    let budget = Budget { trials: Some(100), finished: Some(u64::MAX), until: Some(NOON) };
+    add("set_budget/all", Op::SetBudget { study: StudyId(251), budget });
+    add("set_retry_policy/never", Op::SetRetryPolicy { study, policy: RetryPolicy::default() });
+    let policy = RetryPolicy { retries_max: 3, inherit_reports: true };
+    add("set_retry_policy/thrice", Op::SetRetryPolicy { study, policy });
+    add("renew_lease/a_minute", Op::RenewLease { lease_ms: 60_000 });
+    add("renew_lease/none", Op::RenewLease { lease_ms: 0 });
+    add("declare_lost", Op::DeclareLost { worker: WorkerKey(3), seen: 70_000, end: NOON });
     add("skipped/first", Op::Skipped { code: 0x80 });
     add("skipped/last", Op::Skipped { code: 0xff });
     ops

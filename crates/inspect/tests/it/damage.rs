@@ -49,12 +49,14 @@ fn survives(op: &Op, known: &State) -> bool {
         defs.iter().any(|&(name, its)| its == key && known.studies().any(|study| study.param(name).is_some()))
     };
     match op {
-        Op::CreateStudy { .. } | Op::CreateTrial { .. } | Op::AddTrial { .. } => false,
+        Op::CreateStudy { .. } | Op::CreateTrial { .. } | Op::AddTrial { .. } | Op::DeclareLost { .. } => false,
         Op::DeleteStudy { study: id }
         | Op::SetStudyUserAttr { study: id, .. }
         | Op::SetStudySystemAttr { study: id, .. }
         | Op::SetMetricNames { study: id, .. }
-        | Op::SetStudyConfig { study: id, .. } => study(id),
+        | Op::SetStudyConfig { study: id, .. }
+        | Op::SetBudget { study: id, .. }
+        | Op::SetRetryPolicy { study: id, .. } => study(id),
         Op::SetParams { trial: id, params } => {
             let keys = params.iter().all(|param| match param.param {
                 ParamRef::Key(it) => key(it.0),
@@ -70,7 +72,7 @@ fn survives(op: &Op, known: &State) -> bool {
         | Op::SetTrialUserAttr { trial: id, .. }
         | Op::SetTrialSystemAttr { trial: id, .. }
         | Op::SetConstraint { trial: id, .. } => trial(id),
-        Op::Skipped { .. } => true,
+        Op::RenewLease { .. } | Op::Skipped { .. } => true,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::logs::{
 };
 use trialog_inspect::{DamageKind, Error, Repair, Trust, Why, repair_on, verify_on};
 use trialog_journal::frame::{Claim, KIND_RECORD};
-use trialog_ops::{Op, Record, TrialId, TrialState};
+use trialog_ops::{Budget, Op, Record, RetryPolicy, StudyId, Timestamp, TrialId, TrialState, WorkerKey};
 use trialog_replay::State;
 use trialog_testkit::{Call, Failure};
 
@@ -327,4 +327,47 @@ fn a_record_that_cannot_be_read_is_a_loss_and_no_more() {
     let (repair, state) = repaired(&bytes, Trust::Proven);
     assert_eq!(repair.records_lost(), 1);
     never_wrong(&state, &log, "record 4");
+}
+
+/// Behind a loss nobody knows how many trials a budget refused, or how many a dead worker's trials were tried again
+/// as: whatever is lost, and however much is assumed, no trial says what another one said.
+#[test]
+fn what_budgets_and_dead_workers_decide_is_not_assumed() {
+    let (study_id, end) = (StudyId(0), Timestamp(500));
+    let budget =
+        |trials| Op::SetBudget { study: study_id, budget: Budget { trials: Some(trials), ..Budget::default() } };
+    let policy = RetryPolicy { retries_max: 1, inherit_reports: false };
+    let retries = Op::SetRetryPolicy { study: study_id, policy };
+    let lost = |seen| Op::DeclareLost { worker: WorkerKey(1), seen, end };
+    let x = |trial: u64| set(trial, vec![param(float("x"), trial as f64 / 8.0)]);
+    let with_budget = vec![
+        (0, vec![study("s")]),
+        (0, vec![budget(2)]),
+        (0, vec![create(0, 1), x(0)]),
+        (0, vec![create(0, 2), x(1)]),
+        (0, vec![create(0, 3)]),
+        (0, vec![budget(9)]),
+        (0, vec![create(0, 4), x(2)]),
+        (0, vec![finish(2, 2.0, 5)]),
+        (0, vec![create(0, 6), x(3)]),
+    ];
+    let with_loss = vec![
+        (0, vec![study("s")]),
+        (0, vec![retries]),
+        (1, vec![Op::RenewLease { lease_ms: 10 }, create(0, 1), x(0)]),
+        (0, vec![create(0, 2), x(1)]),
+        (0, vec![lost(2)]),
+        (0, vec![create(0, 3), x(3)]),
+        (0, vec![finish(3, 3.0, 5)]),
+        (0, vec![finish(2, 2.0, 7)]),
+    ];
+    for ops in [with_budget, with_loss] {
+        let log = Log::new(with_sessions(ops, 0), 1);
+        for n in 1..log.records.len() - 1 {
+            for trust in [Trust::Proven, Trust::Likely] {
+                let (_, state) = repaired(&damage(&log, &[n]), trust);
+                never_wrong(&state, &log, &format!("record {n} lost"));
+            }
+        }
+    }
 }

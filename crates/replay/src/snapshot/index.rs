@@ -48,6 +48,8 @@ pub(super) fn restore(study: &mut Study, complete: &[u128]) {
     let (mut running, mut waiting) = (Vec::new(), Vec::new());
     for (state, number) in states.zip(0_u32..) {
         index.counts[*state as usize] += 1;
+        let never_begun = *state == TrialState::Fail && trials.start(number as usize).is_none();
+        index.never_begun += usize::from(never_begun);
         match state {
             TrialState::Running => running.push((number, ())),
             TrialState::Waiting => waiting.push((number, ())),

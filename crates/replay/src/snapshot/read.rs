@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trialog_ops::{
-    CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FloatDistribution, IntDistribution,
-    Json, ParamDef, ParamKey, SessionId, SessionKey, StudyConfig, StudyId, TrialNumber, TrialState,
+    Budget, CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FloatDistribution,
+    IntDistribution, Json, ParamDef, ParamKey, RETRIES_MAX, RetryPolicy, SessionId, SessionKey, StudyConfig,
+    StudyId, Timestamp, TrialId, TrialNumber, TrialState, WorkerKey,
 };
 
 use super::index::{self, Mask};
@@ -34,6 +35,7 @@ pub(super) fn state(bytes: &[u8]) -> Read<State> {
         }
         state.studies.push(Some(Arc::new(study)));
     }
+    sections.read(Section::Workers, |payload| workers(payload, &mut state))?;
     sections.read(Section::End, |_| Ok(()))?;
     if sections.at < bytes.len() {
         return Err(sections.damaged("bytes follow the end"));
@@ -45,11 +47,60 @@ fn sessions(payload: &mut Payload<'_>, state: &mut State) -> Read<()> {
     let count = payload.length()?;
     payload.check(u32::try_from(count).is_ok(), "more sessions than can be numbered")?;
     for _ in 0..count {
-        state.sessions.push(Session { id: SessionId(payload.array()?), counter: payload.u64()? });
+        let id = SessionId(payload.array()?);
+        let worker = state.workers.meet(id.worker());
+        let worker = worker.map_err(|_| payload.damaged("more workers than can be numbered"))?;
+        state.sessions.push(Session { id, counter: payload.u64()?, worker });
     }
     let keys = state.sessions.iter().zip(0..).map(|(session, key)| (session.id, SessionKey(key)));
     state.session_keys = keys.collect();
     payload.check(state.session_keys.len() == count, "a session is there twice")
+}
+
+/// Leases and progress, and what may still become of running and lost trials, once all trials are known.
+fn workers(payload: &mut Payload<'_>, state: &mut State) -> Read<()> {
+    for worker in &mut state.workers.list {
+        (worker.lease_ms, worker.last) = (payload.u64()?, payload.u64()?);
+        payload.check(worker.last < state.records, "a worker wrote a record that is not there")?;
+    }
+    let is_in = |state: &State, trial: TrialId, wanted: TrialState| {
+        let place = state.trial(trial).and_then(|(id, number)| Some((state.studies.get(id.0 as usize)?, number)));
+        matches!(place, Some((Some(study), number)) if study.trials.state(number.index()) == wanted)
+    };
+    let mut last = None;
+    for _ in 0..payload.length()? {
+        let (trial, worker) = (TrialId(payload.u64()?), WorkerKey(payload.u32()?));
+        payload.check(last.replace(trial).is_none_or(|last| last < trial), "running trials out of order")?;
+        let fits = is_in(state, trial, TrialState::Running) && state.workers.get(worker).is_some();
+        payload.check(fits, "a worker runs what does not run")?;
+        state.workers.begin(trial, worker);
+    }
+    let mut last = None;
+    for _ in 0..payload.length()? {
+        let trial = TrialId(payload.u64()?);
+        payload.check(last.replace(trial).is_none_or(|last| last < trial), "lost trials out of order")?;
+        payload.check(is_in(state, trial, TrialState::Fail), "a lost trial that has not failed")?;
+        state.workers.lose(trial);
+    }
+    let mut last = None;
+    for _ in 0..payload.length()? {
+        let count = payload.length()?;
+        payload.check((2..=RETRIES_MAX as usize + 1).contains(&count), "attempts that are too few or too many")?;
+        let first = TrialId(payload.u64()?);
+        payload.check(last.replace(first).is_none_or(|last| last < first), "attempts out of order")?;
+        let study = state.trial(first).map(|(study, _)| study);
+        let living = study.and_then(|id| state.studies.get(id.0 as usize)).is_some_and(Option::is_some);
+        payload.check(living && state.workers.attempts_with(first).is_empty(), "attempts at what is not there")?;
+        let mut before = first;
+        for _ in 1..count {
+            let next = TrialId(payload.u64()?);
+            let fits = before < next && state.trial(next).map(|(study, _)| study) == study;
+            payload.check(fits && state.workers.attempts_with(next).is_empty(), "an attempt at something else")?;
+            state.workers.retry(first, next);
+            before = next;
+        }
+    }
+    Ok(())
 }
 
 fn params(payload: &mut Payload<'_>, state: &mut State) -> Read<()> {
@@ -212,6 +263,12 @@ fn head(payload: &mut Payload<'_>, trials: usize) -> Read<(Study, usize)> {
         let (sampler, pruner) = (component(payload)?, component(payload)?);
         study.config = Some(Arc::new(StudyConfig { sampler, pruner, seed: payload.u64()? }));
     }
+    let mut limit = || if payload.flag()? { payload.u64().map(Some) } else { Ok(None) };
+    let (trials_max, finished_max, until) = (limit()?, limit()?, limit()?);
+    let until = until.map(|until| Timestamp(until.cast_signed()));
+    study.budget = Budget { trials: trials_max, finished: finished_max, until };
+    study.retry_policy = RetryPolicy { retries_max: payload.u32()?, inherit_reports: payload.flag()? };
+    payload.check(study.retry_policy.retries_max <= RETRIES_MAX, "more retries than there may be")?;
     study.user_attrs = Arc::new(study_attrs(payload)?);
     study.system_attrs = Arc::new(study_attrs(payload)?);
     let (found, params) = (payload.length()?, payload.length()?);
@@ -334,7 +391,7 @@ fn attributes(payload: &mut Payload<'_>, trials: &mut Trials) -> Read<()> {
         payload.check(rising, "names out of order")?;
         names.push((Arc::from(name), false));
     }
-    attrs(payload, trials, &mut names, |extras| &mut extras.user_attrs)?;
+    attrs(payload, trials, &mut names, |extras| Arc::make_mut(&mut extras.user_attrs))?;
     attrs(payload, trials, &mut names, |extras| &mut extras.system_attrs)?;
     let entries = Entries::read(payload, trials.len)?;
     let mut values = payload.cells::<f64>(entries.names.count)?;

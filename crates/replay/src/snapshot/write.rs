@@ -37,6 +37,25 @@ pub(super) fn state<E>(state: &State, sink: impl FnMut(&[u8]) -> Result<(), E>) 
     for study in state.studies.iter().flatten() {
         out.study(study)?;
     }
+    out.section(Section::Workers, |payload| {
+        let workers = &state.workers;
+        for worker in &workers.list {
+            payload.u64(worker.lease_ms);
+            payload.u64(worker.last);
+        }
+        payload.count(workers.owners().len());
+        for (trial, worker) in workers.owners() {
+            payload.u64(trial.0);
+            payload.u32(worker.0);
+        }
+        payload.count(workers.lost().len());
+        workers.lost().for_each(|trial| payload.u64(trial.0));
+        payload.count(workers.attempts().len());
+        for attempts in workers.attempts() {
+            payload.count(attempts.len());
+            attempts.iter().for_each(|trial| payload.u64(trial.0));
+        }
+    })?;
     out.section(Section::End, |_| ())
 }
 
@@ -221,6 +240,13 @@ impl Payload {
             self.component(&config.pruner);
             self.u64(config.seed);
         }
+        let budget = study.budget;
+        for limit in [budget.trials, budget.finished, budget.until.map(|until| until.0.cast_unsigned())] {
+            self.flag(limit.is_some());
+            limit.iter().for_each(|limit| self.u64(*limit));
+        }
+        self.u32(study.retry_policy.retries_max);
+        self.flag(study.retry_policy.inherit_reports);
         for attrs in [&study.user_attrs, &study.system_attrs] {
             self.count(attrs.len());
             for (key, value) in attrs.iter() {
@@ -299,7 +325,7 @@ impl Payload {
         self.count(names.len());
         self.ints(names.keys().map(|name| name.len() as u64));
         names.keys().for_each(|name| self.bytes(name.as_bytes()));
-        self.attrs(trials, &names, |extras| &extras.user_attrs);
+        self.attrs(trials, &names, |extras| extras.user_attrs.as_ref());
         self.attrs(trials, &names, |extras| &extras.system_attrs);
         let values = self.entries(trials, &names, |extras| &extras.constraints);
         values.for_each(|value| self.bytes(&value.to_le_bytes()));

@@ -6,6 +6,7 @@
 mod cases;
 mod golden;
 mod hostile;
+mod lease_cases;
 mod lineage;
 mod naive;
 mod random;

@@ -13,16 +13,18 @@ pub(crate) enum Bug {
     LastReportOfRung,
     NanReaches,
     RunningForgotten,
+    WithdrawnHasBegun,
 }
 
 impl Bug {
-    pub(crate) const PLANTED: [Bug; 6] = [
+    pub(crate) const PLANTED: [Bug; 7] = [
         Bug::InfeasibleIsBest,
         Bug::LaterTieFirst,
         Bug::PrunedIsComplete,
         Bug::LastReportOfRung,
         Bug::NanReaches,
         Bug::RunningForgotten,
+        Bug::WithdrawnHasBegun,
     ];
 }
 
@@ -33,6 +35,7 @@ pub(crate) type Probe = (u64, f64, Direction);
 #[derive(Debug, PartialEq)]
 pub(crate) struct Derived {
     counts: [usize; 5],
+    begun: usize,
     running: Vec<u32>,
     waiting: Vec<u32>,
     best: Vec<u32>,
@@ -60,6 +63,7 @@ impl Derived {
         let space = |over| view.joint_space(over).map(|(name, d)| (name.to_owned(), d.clone())).collect();
         Derived {
             counts: TrialState::ALL.map(|state| view.count(state)),
+            begun: view.begun(),
             running: view.running().map(number).collect(),
             waiting: view.waiting().map(number).collect(),
             best: view.best().map(number).collect(),
@@ -98,6 +102,7 @@ impl Derived {
         let joint_complete = shared(in_state(TrialState::Complete));
         Derived {
             counts: TrialState::ALL.map(|state| in_state(state).count()),
+            begun: trials.iter().filter(|trial| has_begun(trial) || bug == Bug::WithdrawnHasBegun).count(),
             running,
             waiting: numbers_in(TrialState::Waiting),
             best: best(view, &ranked, bug),
@@ -120,6 +125,15 @@ impl Derived {
                 .collect(),
             rungs: probes.iter().map(|probe| rung(&trials, *probe, bug)).collect(),
         }
+    }
+}
+
+/// A trial that waits has not, and neither has one that failed without a beginning.
+fn has_begun(trial: &TrialView<'_>) -> bool {
+    match trial.state() {
+        TrialState::Waiting => false,
+        TrialState::Fail => trial.start().is_some(),
+        TrialState::Running | TrialState::Complete | TrialState::Pruned => true,
     }
 }
 

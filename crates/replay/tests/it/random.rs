@@ -143,6 +143,19 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (trial(), text(), json())
             .prop_map(|(trial, key, value)| Op::SetTrialSystemAttr { trial, key, value }),
         3 => (trial(), text(), value()).prop_map(|(trial, name, value)| Op::SetConstraint { trial, name, value }),
+        1 => (study(), prop::option::of(0..12u64), prop::option::of(0..6u64), prop::option::of(time()))
+            .prop_map(|(study, trials, finished, until)| {
+                // The limits come and go, or little would happen.
+                let trials = trials.filter(|max| max % 3 == 0);
+                Op::SetBudget { study, budget: Budget { trials, finished, until: until.filter(|t| t.0 > 50) } }
+            }),
+        1 => (study(), (0..4u32, any::<bool>())).prop_map(|(study, (retries_max, inherit_reports))| {
+            let retries_max = if retries_max == 3 { 101 } else { retries_max };
+            Op::SetRetryPolicy { study, policy: RetryPolicy { retries_max, inherit_reports } }
+        }),
+        2 => (0..3u64).prop_map(|lease_ms| Op::RenewLease { lease_ms }),
+        4 => (0..4u32, 0..120u64, time())
+            .prop_map(|(worker, seen, end)| Op::DeclareLost { worker: WorkerKey(worker), seen, end }),
         1 => any::<u8>().prop_map(|code| Op::Skipped { code }),
     ]
 }
@@ -176,9 +189,16 @@ pub(crate) fn probes() -> impl Strategy<Value = Vec<Probe>> {
     prop::collection::vec((step(), value(), direction()), 1..12)
 }
 
-/// A record of its own for an op.
+/// A record of its own for an op. A declaration comes from another worker, and sees what there is.
 pub(crate) fn single(op: &Op, counter: u64) -> Record {
-    Record { session: SessionRef::Id(SessionId([7; 16])), counter, ops: vec![op.clone()] }
+    let mut op = op.clone();
+    let mut author = 7;
+    if let Op::DeclareLost { worker, seen, .. } = &mut op
+        && seen.is_multiple_of(4)
+    {
+        (author, *worker, *seen) = (8, WorkerKey(0), counter.saturating_sub(1));
+    }
+    Record { session: SessionRef::Id(SessionId([author; 16])), counter, ops: vec![op] }
 }
 
 pub(crate) fn fold(ops: &[Op]) -> State {
@@ -195,6 +215,9 @@ struct Content {
     studies: Vec<Option<Digest>>,
     trials: Vec<Option<(StudyId, TrialNumber)>>,
     keys: Vec<Option<ParamKey>>,
+    /// Leases, owners, and who may still come back: what records by whom and when does not change.
+    leases: Vec<u64>,
+    owners: Vec<(Option<WorkerKey>, bool)>,
 }
 
 fn content(state: &State) -> Content {
@@ -202,6 +225,8 @@ fn content(state: &State) -> Content {
         studies: (0..6).map(|id| state.view(StudyId(id)).map(|view| view.digest())).collect(),
         trials: (0..100).map(|id| state.trial(TrialId(id))).collect(),
         keys: defs().iter().map(|def| state.param_key(def)).collect(),
+        leases: (0..9).map(|key| state.worker(WorkerKey(key)).map_or(0, |worker| worker.lease_ms)).collect(),
+        owners: (0..100).map(|id| (state.owner(TrialId(id)), state.is_lost(TrialId(id)))).collect(),
     }
 }
 
@@ -254,6 +279,8 @@ proptest! {
 
     #[test]
     fn how_ops_are_gathered_into_records_does_not_matter(ops in ops(), cuts in prop::collection::vec(1..9usize, 90)) {
+        // Whether somebody has made progress depends on records.
+        let ops: Vec<Op> = ops.into_iter().filter(|op| !matches!(op, Op::DeclareLost { .. })).collect();
         let single = fold(&ops);
         let mut gathered = State::new();
         let (mut rest, mut counter) = (ops.as_slice(), 0);

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A line of ops is one record; ` ; ` stands between its ops, and between their verdicts. Its writer is session
-//! `me`, which counts for itself; `@you`, `@you:7` and `@#0:7` in front name another writer, the counter, and a
-//! session by key. `again` is the last record once more. `#` begins a comment. The ops:
+//! `me`, which counts for itself; `@you`, `@you/1`, `@you:7` and `@#0:7` in front name another writer, another session
+//! of the same worker, the counter, and a session by key. `again` is the last record once more. `#` begins a comment. The ops:
 //!
 //! ```text
 //! study NAME DIRECTION.. [with SAMPLER PRUNER SEED]     delete STUDY
@@ -21,6 +21,8 @@
 //! params TRIAL PARAM..                                  retract TRIAL KEY..
 //! report TRIAL STEP VALUE                               constraint TRIAL NAME VALUE
 //! attr TRIAL KEY=JSON                                   system-attr TRIAL KEY=JSON
+//! budget STUDY [trials N] [finished N] [until TIME]      retries STUDY N [reports]
+//! lease MILLISECONDS                                    lost WORKER seen RECORD at TIME
 //! skipped CODE
 //! add STUDY STATE [values V..] [start T] [end T] [params PARAM..] [reports STEP:VALUE..] [user KEY=JSON..]
 //!     [system KEY=JSON..] [constraints NAME:VALUE..]
@@ -29,7 +31,7 @@
 //! A `PARAM` is `NAME=DISTRIBUTION:VALUE` or `KEY:VALUE`, a `KEY` is `k0`, a `DISTRIBUTION` is `float(0,1)`,
 //! `float(1,9,log)`, `float(0,1,0.25)`, the same with `int`, or `cat(a,1,1.0,true,null)`. The questions:
 //! `show STUDY`, `show-trial STUDY NUMBER`, `show-attrs STUDY`, `keys`, `where TRIAL`, `named NAME`,
-//! `session NAME`, `records`, `complete-at STUDY STEP`, `rung STUDY STEP DIRECTION VALUE`.
+//! `session NAME`, `worker NAME`, `records`, `complete-at STUDY STEP`, `rung STUDY STEP DIRECTION VALUE`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Display, Write as _};
@@ -151,6 +153,7 @@ impl Log {
             }),
             ("named", [name]) => Ok(or_none(self.state.study_id(name))),
             ("session", [name]) => Ok(or_none(self.state.session_key(&session(name)))),
+            ("worker", [name]) => Ok(self.worker_words(name)),
             ("records", []) => Ok(self.state.records().to_string()),
             ("complete-at", [study, step]) => self.view(study).and_then(|view| {
                 let list = view.complete_at(number(step)?);
@@ -169,6 +172,20 @@ impl Log {
         self.state.view(StudyId(number(study)?)).ok_or("there is no such study".into())
     }
 
+    fn worker_words(&self, name: &str) -> String {
+        let Some(key) = self.state.worker_key(&session(name).worker()) else { return "none".into() };
+        let worker = self.state.worker(key).expect("a worker with a key");
+        let mut words = format!("worker {key}, last {}", worker.last);
+        if worker.lease_ms > 0 {
+            write!(words, ", lease {}", worker.lease_ms).unwrap();
+        }
+        let trials = join(self.state.running_trials(key), " ");
+        if !trials.is_empty() {
+            write!(words, ", runs {trials}").unwrap();
+        }
+        words
+    }
+
     fn keys_words(&self) -> String {
         let mut words = Vec::new();
         for study in self.state.studies() {
@@ -185,11 +202,12 @@ impl Log {
     }
 }
 
-/// The id of a session named in a table: its name, and zeros.
+/// The id of a session named in a table: its worker's name, zeros, and the slot.
 fn session(name: &str) -> SessionId {
-    let mut id = [0; 16];
+    let (name, slot) = name.split_once('/').unwrap_or((name, "0"));
+    let mut id = [0; 12];
     id[..name.len()].copy_from_slice(name.as_bytes());
-    SessionId(id)
+    SessionId::new(WorkerId(id), slot.parse().expect("a slot is a number"))
 }
 
 // From words to ops.
@@ -338,6 +356,26 @@ fn op(text: &str) -> Read<Op> {
         ("constraint", [name, value]) => {
             Op::SetConstraint { trial: trial()?, name: (*name).to_owned(), value: number(value)? }
         }
+        ("budget", limits) => {
+            let mut budget = Budget::default();
+            for limit in limits.chunks(2) {
+                match *limit {
+                    ["trials", max] => budget.trials = Some(number(max)?),
+                    ["finished", max] => budget.finished = Some(number(max)?),
+                    ["until", at] => budget.until = Some(time(at)?),
+                    _ => return Err(format!("{limit:?} is no limit")),
+                }
+            }
+            Op::SetBudget { study: study()?, budget }
+        }
+        ("retries", [max, rest @ ..]) => {
+            let policy = RetryPolicy { retries_max: number(max)?, inherit_reports: rest == ["reports"] };
+            Op::SetRetryPolicy { study: study()?, policy }
+        }
+        ("lease", []) => Op::RenewLease { lease_ms: number(first)? },
+        ("lost", ["seen", seen, "at", at]) => {
+            Op::DeclareLost { worker: WorkerKey(number(first)?), seen: number(seen)?, end: time(at)? }
+        }
         ("skipped", []) => Op::Skipped { code: number(first)? },
         _ => return Err(format!("no op reads {text:?}")),
     })
@@ -382,6 +420,8 @@ fn verdict_words(verdict: &Verdict) -> String {
         Verdict::Study(id) => format!("study {id}"),
         Verdict::Trial { id, number } => format!("trial {id} number {number}"),
         Verdict::Rejected(reason) => format!("rejected: {}", reason_words(reason)),
+        Verdict::Lost { trials, retries } => format!("lost {trials} retries {retries}"),
+        Verdict::Late { number } => format!("late {number}"),
         Verdict::Repeated => "repeated".into(),
         Verdict::Skipped => "skipped".into(),
     }
@@ -405,6 +445,13 @@ fn reason_words(reason: &Reason) -> String {
         Reason::Nan => "nan".into(),
         Reason::BadStudy => "bad study".into(),
         Reason::BadTemplate { detail } => (*detail).into(),
+        Reason::BudgetSpent { study, reserved: false } => format!("budget spent {study}"),
+        Reason::BudgetSpent { study, reserved: true } => format!("budget reserved {study}"),
+        Reason::TooManyRetries { max } => format!("more than {max} retries"),
+        Reason::NoWorker { worker } => format!("no worker {worker}"),
+        Reason::NoLease { worker } => format!("no lease {worker}"),
+        Reason::Progress { worker, last } => format!("progress {worker} last {last}"),
+        Reason::Idle { worker } => format!("idle {worker}"),
         other => format!("{other:?}"),
     }
 }
@@ -434,12 +481,16 @@ fn op_name(op: &Op) -> &'static str {
         Op::SetTrialUserAttr { .. } => 14,
         Op::SetTrialSystemAttr { .. } => 15,
         Op::SetConstraint { .. } => 16,
-        Op::Skipped { .. } => 17,
+        Op::SetBudget { .. } => 17,
+        Op::SetRetryPolicy { .. } => 18,
+        Op::RenewLease { .. } => 19,
+        Op::DeclareLost { .. } => 20,
+        Op::Skipped { .. } => 21,
     }]
 }
 
 /// All kinds of ops.
-pub(crate) const OP_NAMES: [&str; 18] = [
+pub(crate) const OP_NAMES: [&str; 22] = [
     "CreateStudy",
     "DeleteStudy",
     "SetStudyUserAttr",
@@ -457,6 +508,10 @@ pub(crate) const OP_NAMES: [&str; 18] = [
     "SetTrialUserAttr",
     "SetTrialSystemAttr",
     "SetConstraint",
+    "SetBudget",
+    "SetRetryPolicy",
+    "RenewLease",
+    "DeclareLost",
     "Skipped",
 ];
 
@@ -474,6 +529,17 @@ pub(crate) fn study_words(view: &StudyView) -> String {
     say("metrics", join(view.metric_names().unwrap_or(&[]), " "));
     if let Some(config) = view.config() {
         say("config", format!("{} {} {}", config.sampler.name, config.pruner.name, config.seed));
+    }
+    let budget = view.budget();
+    say("trials max", budget.trials.map(|max| max.to_string()).unwrap_or_default());
+    say("finished max", budget.finished.map(|max| max.to_string()).unwrap_or_default());
+    say("until", budget.until.map(|until| until.to_string()).unwrap_or_default());
+    let policy = view.retry_policy();
+    if policy != RetryPolicy::default() {
+        say(
+            "retries",
+            format!("{}{}", policy.retries_max, if policy.inherit_reports { " with reports" } else { "" }),
+        );
     }
     for state in TrialState::ALL {
         let count = view.count(state);
@@ -513,6 +579,13 @@ pub(crate) fn trial_words(trial: TrialView<'_>) -> String {
     say("reports", join(trial.reports().iter().map(|(step, value)| format!("{step}:{value:?}")), " "));
     say("attrs", attrs_words(trial.user_attrs(), trial.system_attrs()));
     say("constraints", join(trial.constraints().map(|(name, value)| format!("{name}:{value:?}")), " "));
+    if trial.is_lost() {
+        say("lost", "for good".into());
+    }
+    if let Some(late) = trial.late() {
+        say("late", format!("{} {:?} {}", late.state, late.values, late.end));
+    }
+    say("again", join(trial.attempts_before(), " "));
     if !trial.is_feasible() {
         say("violation", format!("{:?}", trial.violation()));
     }
