@@ -17,7 +17,7 @@ fn look(start: &[u8], file_bytes: u64) {
     match check_header(start, file_bytes) {
         HeaderCheck::Valid(header) => {
             assert_eq!(header.encode(), start[..HEADER_BYTES], "a header is written again as it was");
-            assert_eq!(header.link().seq, 0);
+            assert_eq!(header.link().seq, header.first_seq);
         }
         HeaderCheck::Unfinished => assert!(file_bytes <= HEADER_BYTES as u64, "frames may follow"),
         HeaderCheck::Newer { found: words }
