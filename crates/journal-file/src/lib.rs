@@ -422,20 +422,12 @@ impl FileJournal {
     /// The file's length. A file without a name is nobody's log any more: on a local file system, where a look at the
     /// length alone costs less, that is found out a little later.
     fn look(&self, file: &dyn OsFile, known: &Known) -> Result<u64, Error> {
-        if !self.fenced && !self.is_name_due() {
+        let now = self.os.monotonic().as_nanos() as u64;
+        if !self.fenced && now < self.look_closely_at.load(Ordering::Relaxed) {
             return file.bytes().map_err(self.place.io("look at"));
         }
+        self.look_closely_at.store(now + LOOK_CLOSELY_EVERY.as_nanos() as u64, Ordering::Relaxed);
         self.look_at_name(file, known)
-    }
-
-    /// Whether it is time to look at the file's name again. Says so once.
-    fn is_name_due(&self) -> bool {
-        let now = self.os.monotonic().as_nanos() as u64;
-        let due = now >= self.look_closely_at.load(Ordering::Relaxed);
-        if due {
-            self.look_closely_at.store(now + LOOK_CLOSELY_EVERY.as_nanos() as u64, Ordering::Relaxed);
-        }
-        due
     }
 
     /// The file's length, after a look whether it still has a name.
@@ -459,10 +451,9 @@ impl FileJournal {
             file.sync_data().map_err(self.poisoning("sync"))?;
             let mut opened = self.opened();
             if opened.number == number {
-                // A file without a name is nobody's log, unless it was copied to the next one before.
-                let looked =
-                    if self.is_name_due() { self.look_at_name(&*file, &opened.known).map(drop) } else { Ok(()) };
-                if let Err(error) = looked {
+                // What is told to be durable must not be so in a file that nobody can open any more, unless it was
+                // copied to the next one before.
+                if let Err(error) = self.look_at_name(&*file, &opened.known) {
                     drop(opened);
                     self.relocate_after(number, error)?;
                 } else {
