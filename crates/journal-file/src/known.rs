@@ -219,19 +219,29 @@ impl Known {
         if self.header.is_some() {
             return Ok(true);
         }
-        let mut start = [0; START_BYTES];
-        let bytes = file.stat().map_err(place.io("look at"))?.bytes;
-        let got = frame::read_full(&Reading(file), 0, &mut start).map_err(place.io("read"))?;
-        // The length may be older than the bytes: a creator is at work.
-        match check_header(&start[..got], bytes.max(got as u64)) {
-            HeaderCheck::Valid(header) => {
-                self.begin(header);
-                Ok(true)
+        // A creator may be at work: what is put together from before and after its write looks like nothing that was
+        // ever there. So no refusal is believed before a second look has seen the same bytes.
+        let mut before: Option<Vec<u8>> = None;
+        loop {
+            let mut start = [0; START_BYTES];
+            let bytes = file.stat().map_err(place.io("look at"))?.bytes;
+            let got = frame::read_full(&Reading(file), 0, &mut start).map_err(place.io("read"))?;
+            let start = &start[..got];
+            // The length may be older than the bytes.
+            let refusal = match check_header(start, bytes.max(got as u64)) {
+                HeaderCheck::Valid(header) => {
+                    self.begin(header);
+                    return Ok(true);
+                }
+                HeaderCheck::Unfinished => return Ok(false),
+                HeaderCheck::Newer { found } => place.newer(found),
+                HeaderCheck::Foreign { found } => place.not_a_log(found),
+                HeaderCheck::Damaged { detail } => place.corrupt(0, 0, detail),
+            };
+            if before.as_deref() == Some(start) {
+                return Err(refusal);
             }
-            HeaderCheck::Unfinished => Ok(false),
-            HeaderCheck::Newer { found } => Err(place.newer(found)),
-            HeaderCheck::Foreign { found } => Err(place.not_a_log(found)),
-            HeaderCheck::Damaged { detail } => Err(place.corrupt(0, 0, detail)),
+            before = Some(start.to_vec());
         }
     }
 

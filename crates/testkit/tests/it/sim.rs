@@ -196,3 +196,27 @@ proptest! {
         prop_assert!(outcome.violations.is_empty(), "{plan}\n{:#?}", outcome.violations);
     }
 }
+
+/// A reader that was stopped within its first look put a header together from before and after a creator's write, and
+/// took the file for no log.
+#[test]
+fn a_header_that_is_written_meanwhile_is_looked_at_again() {
+    let mut plan = Plan::draw(11_926_728_495_093_567_105);
+    (plan.medium, plan.machines, plan.switch_ppm, plan.calls) = (Medium::Local, 1, 4125, 53);
+    plan.roles = vec![Role::Reader, Role::Writer, Role::Batcher, Role::Writer, Role::Reader, Role::Writer];
+    plan.mix.durable_ppm = 0;
+    plan.faults = Faults {
+        errno: 1,
+        sync: 0,
+        short: 1,
+        kill: 7240,
+        power: 3125,
+        stop: 4257,
+        restart: 0,
+        partition: 0,
+        lock_loss: 0,
+        writeback: 0,
+    };
+    let outcome = run(&plan);
+    assert!(outcome.violations.is_empty(), "{plan}\n{:#?}", outcome.violations);
+}
