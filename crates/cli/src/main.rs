@@ -1,0 +1,3 @@
+//! `trialog`, the command line.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The journal in a redb file: one process, many threads.

@@ -1,0 +1,1 @@
+//! The journal on a Redis server that many machines share.

@@ -1,0 +1,1 @@
+//! The journal of immutable objects, each created if absent under its position.

@@ -1,0 +1,1 @@
+//! Studies from any storage to any other: copy, convert, import, merge.
