@@ -435,3 +435,51 @@ fn canary_another_reason_is_noticed() {
     let study = Study::in_memory().unwrap();
     refused(study.tell_number(TrialNumber(0), 1.0), Error::is_finished_trial);
 }
+
+#[test]
+fn another_process_goes_on_with_a_running_trial() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.tlog");
+    let path = path.to_str().unwrap();
+    let study = trialog::open(path).unwrap().study("s").create().unwrap();
+    let mut trial = study.ask().unwrap();
+    let x = trial.suggest_float("x", 0.0..=1.0).unwrap();
+    let number = trial.number();
+    drop(trial);
+
+    let other = trialog::open(path).unwrap().study("s").load().unwrap();
+    let mut resumed = other.resume(number).unwrap();
+    assert_eq!(resumed.suggest_float("x", 0.0..=1.0).unwrap(), x);
+    resumed.report(0, 0.5).unwrap();
+    resumed.set_system_attr("tests:seen", true).unwrap();
+    assert!(!resumed.decide().unwrap().is_prune());
+    let told = other.tell(&resumed, 0.25).unwrap();
+    assert_eq!((told.values, told.intermediate_values), (vec![0.25], vec![(0, 0.5)]));
+    assert_eq!(told.params.iter().count(), 1, "what it has is not taken back");
+    assert!(other.resume(number).is_err_and(|error| error.is_finished_trial()));
+    assert!(other.resume(trialog::TrialNumber(7)).is_err_and(|error| error.is_not_found()));
+}
+
+#[test]
+fn a_trial_goes_back_into_the_queue_with_its_parameters() {
+    let study = trialog::Study::in_memory().unwrap();
+    let mut trial = study.ask().unwrap();
+    let x = trial.suggest_float("x", 0.0..=1.0).unwrap();
+    study.requeue(&trial).unwrap();
+    assert!(study.resume(trial.number()).is_err_and(|error| error.is_invalid()), "it waits");
+    let mut again = study.ask().unwrap();
+    assert_eq!(again.number(), trial.number());
+    assert_eq!(again.suggest_float("x", 0.0..=1.0).unwrap(), x);
+    again.report(3, 1.5).unwrap();
+    let told = study.tell_number_pruned(again.number()).unwrap();
+    assert_eq!(told.values, [1.5]);
+    assert!(study.requeue(&again).is_err_and(|error| error.is_finished_trial()));
+}
+
+#[test]
+fn an_enqueued_trial_begins_with_attributes() {
+    let study = trialog::Study::in_memory().unwrap();
+    let attrs = [("from".to_owned(), trialog::Json::from("a colleague"))];
+    let number = study.enqueue_with([("x", 0.5)], attrs).unwrap();
+    assert_eq!(study.trial(number).unwrap().user_attrs["from"].as_str(), "\"a colleague\"");
+}

@@ -9,10 +9,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use trialog_ops::{
-    Budget, Choice, Direction, Distribution, FinalState, Json, Op, ParamDef, ParamKey, RetryPolicy, StudyConfig,
-    StudyId, Timestamp, TrialId, TrialNumber, TrialState, TrialTemplate,
+    Budget, Choice, ComponentSpec, Direction, Distribution, FinalState, Json, Op, ParamDef, ParamKey, RetryPolicy,
+    StudyConfig, StudyId, Timestamp, TrialId, TrialNumber, TrialState, TrialTemplate,
 };
-use trialog_pruners::Pruner;
+use trialog_pruners::{Decision, Pruner};
 use trialog_replay::{Digest, Reason, StudyView, Verdict};
 use trialog_samplers::Sampler;
 
@@ -91,6 +91,26 @@ impl StudyBuilder {
     pub fn pruner(mut self, pruner: impl Pruner + 'static) -> StudyBuilder {
         self.pruner = Some(Arc::new(pruner));
         self
+    }
+
+    /// The sampler of this name, with its options: what a study's configuration says, or a person on a command line.
+    ///
+    /// # Errors
+    /// A name or an option that this program does not know ([`Error::is_invalid`]).
+    pub fn sampler_named(mut self, spec: &ComponentSpec) -> Result<StudyBuilder> {
+        let built = trialog_samplers::from_spec(spec).map_err(|error| Error::invalid(error.to_string()))?;
+        self.sampler = Some(built);
+        Ok(self)
+    }
+
+    /// The pruner of this name, with its options.
+    ///
+    /// # Errors
+    /// As [`StudyBuilder::sampler_named`].
+    pub fn pruner_named(mut self, spec: &ComponentSpec) -> Result<StudyBuilder> {
+        let built = trialog_pruners::from_spec(spec).map_err(|error| Error::invalid(error.to_string()))?;
+        self.pruner = Some(built);
+        Ok(self)
     }
 
     /// The root of every random stream of the study. Default: random. It is written into the log: the same view
@@ -553,6 +573,53 @@ impl Study {
         self.finish_number(number, FinalState::Fail, Vec::new())
     }
 
+    /// Tells that the trial of this number was stopped early. Its value is its last report.
+    ///
+    /// # Errors
+    /// As [`Study::tell_number`].
+    pub fn tell_number_pruned(&self, number: TrialNumber) -> Result<FrozenTrial> {
+        let values = trial::pruned_values(&self.view()?, number);
+        self.finish_number(number, FinalState::Pruned, values)
+    }
+
+    /// A handle on a running trial that another process, or an earlier run of this one, asked for: to report to it and to
+    /// tell how it ended. Its parameters are those that it has.
+    ///
+    /// The trial stays that process's: if it is declared lost, so is the trial.
+    ///
+    /// # Errors
+    /// No trial of this number ([`Error::is_not_found`]), one that nobody has begun ([`Error::is_invalid`]), one that
+    /// has ended ([`Error::is_finished_trial`]), or what the log says.
+    pub fn resume(&self, number: TrialNumber) -> Result<Trial> {
+        let view = self.view()?;
+        let none = || Error::new(Kind::TrialNotFound { study: self.0.name.clone(), number });
+        let trial = view.trial(number).ok_or_else(none)?;
+        match trial.state() {
+            TrialState::Running => Ok(Trial::resume(self, &view, trial.id(), number)),
+            TrialState::Waiting => Err(Error::invalid(format!(
+                "trial {number} of study {:?} is waiting: ask for it before anything is told of it",
+                self.0.name
+            ))),
+            _ if trial.is_lost() => Ok(Trial::resume(self, &view, trial.id(), number)),
+            state => {
+                let tried = format!("go on with trial {number}");
+                Err(Error::rejected(tried, &Reason::Finished { number, state }))
+            }
+        }
+    }
+
+    /// Puts a running trial back into the queue: whoever asks next, in any process, evaluates it anew, with the
+    /// parameters that it has. For a worker that must go before the trial's end.
+    ///
+    /// # Errors
+    /// Another study's trial ([`Error::is_invalid`]), one that has ended ([`Error::is_finished_trial`]), or what
+    /// the log says.
+    pub fn requeue(&self, trial: &Trial) -> Result<()> {
+        self.check_own(trial)?;
+        let op = Op::RequeueTrial { trial: trial.id() };
+        self.result(op, || format!("put trial {} back into the queue", trial.number())).map(drop)
+    }
+
     fn finish_number(&self, number: TrialNumber, state: FinalState, values: Vec<f64>) -> Result<FrozenTrial> {
         let trial = self.trial(number)?;
         if trial.state == TrialState::Waiting {
@@ -585,6 +652,18 @@ impl Study {
         &self,
         params: impl IntoIterator<Item = (N, C)>,
     ) -> Result<TrialNumber> {
+        self.enqueue_with(params, [])
+    }
+
+    /// As [`Study::enqueue`], with user attributes that the trial begins with.
+    ///
+    /// # Errors
+    /// As [`Study::view`].
+    pub fn enqueue_with<N: Into<String>, C: Into<Choice>>(
+        &self,
+        params: impl IntoIterator<Item = (N, C)>,
+        user_attrs: impl IntoIterator<Item = (String, Json)>,
+    ) -> Result<TrialNumber> {
         let params = params.into_iter().map(|(name, value)| (name.into(), value.into()));
         let params: BTreeMap<String, Choice> = params.collect();
         let entry = |(name, value): (&String, &Choice)| {
@@ -595,6 +674,7 @@ impl Study {
             Json::parse(&format!("{{{}}}", entries.join(","))).map_err(|e| Error::invalid(e.to_string()))?;
         let mut template = TrialTemplate::new(TrialState::Waiting);
         template.system_attrs.push((FIXED_PARAMS.to_owned(), fixed));
+        template.user_attrs.extend(user_attrs);
         let op = Op::AddTrial { study: self.0.id, template: Box::new(template) };
         self.0.storage.add(op, || format!("enqueue a trial in study {:?}", self.0.name))
     }
@@ -717,6 +797,16 @@ impl Study {
         self.result(op, || format!("set attribute {key:?} of study {:?}", self.0.name)).map(drop)
     }
 
+    /// Notes something about the study on behalf of a tool: apart from what the user notes, and not in tables. Begin the key
+    /// with the tool's name and a colon.
+    ///
+    /// # Errors
+    /// As [`Study::view`].
+    pub fn set_system_attr(&self, key: &str, value: impl Into<Json>) -> Result<()> {
+        let op = Op::SetStudySystemAttr { study: self.0.id, key: key.to_owned(), value: value.into() };
+        self.result(op, || format!("set system attribute {key:?} of study {:?}", self.0.name)).map(drop)
+    }
+
     /// What was noted about the study.
     ///
     /// # Errors
@@ -764,8 +854,8 @@ impl Study {
         Ok(self.sampler()?.sample_independent(view, number, self.0.seed, name, distribution))
     }
 
-    pub(crate) fn should_prune(&self, view: &StudyView, number: TrialNumber) -> Result<bool> {
-        Ok(known(&self.0.pruner, &self.0.name)?.decide(view, number).is_prune())
+    pub(crate) fn decide(&self, view: &StudyView, number: TrialNumber) -> Result<Decision> {
+        Ok(known(&self.0.pruner, &self.0.name)?.decide(view, number))
     }
 }
 

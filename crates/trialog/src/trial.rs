@@ -8,6 +8,7 @@ use trialog_ops::{
     Choice, Distribution, FinalState, Json, Op, Param, ParamDef, ParamKey, ParamRef, ParamValue, TrialId,
     TrialNumber,
 };
+use trialog_pruners::Decision;
 use trialog_replay::{Reason, StudyView};
 
 use crate::error::{Error, Kind, Result};
@@ -96,6 +97,14 @@ impl Trial {
         Ok(trial)
     }
 
+    /// A handle on a trial that runs already. It proposed nothing, so there is nothing to take back at its end.
+    pub(crate) fn resume(study: &Study, view: &StudyView, id: TrialId, number: TrialNumber) -> Trial {
+        let fixed = fixed_params(view, number);
+        let given = given_params(view, number);
+        let suggested = given.iter().map(|given| (Arc::clone(&given.def), given.value)).collect();
+        Trial { study: study.clone(), id, number, proposals: Vec::new(), suggested, fixed }
+    }
+
     /// Publishes every parameter that is known beforehand as one record, so that other workers see at once where
     /// this trial will be.
     fn publish(&self) -> Result<()> {
@@ -111,6 +120,10 @@ impl Trial {
     #[must_use]
     pub fn number(&self) -> TrialNumber {
         self.number
+    }
+
+    pub(crate) fn id(&self) -> TrialId {
+        self.id
     }
 
     /// The study it belongs to.
@@ -280,9 +293,17 @@ impl Trial {
     /// The study has several objectives or a pruner that this program does not know ([`Error::is_invalid`]), or
     /// what the log says.
     pub fn should_prune(&self) -> Result<bool> {
+        Ok(self.decide()?.is_prune())
+    }
+
+    /// As [`Trial::should_prune`], with the reason.
+    ///
+    /// # Errors
+    /// As [`Trial::should_prune`].
+    pub fn decide(&self) -> Result<Decision> {
         self.study.single_objective("should_prune")?;
         let view = self.study.view()?;
-        self.study.should_prune(&view, self.number)
+        self.study.decide(&view, self.number)
     }
 
     /// Notes something about the trial.
@@ -292,6 +313,16 @@ impl Trial {
     pub fn set_user_attr(&mut self, key: &str, value: impl Into<Json>) -> Result<()> {
         let op = Op::SetTrialUserAttr { trial: self.id, key: key.to_owned(), value: value.into() };
         self.study.progress(op, || format!("set attribute {key:?} of trial {}", self.number)).map(drop)
+    }
+
+    /// Notes something about the trial on behalf of a tool: apart from what the user notes, and not in tables. Begin the key
+    /// with the tool's name and a colon.
+    ///
+    /// # Errors
+    /// As [`Trial::set_user_attr`].
+    pub fn set_system_attr(&mut self, key: &str, value: impl Into<Json>) -> Result<()> {
+        let op = Op::SetTrialSystemAttr { trial: self.id, key: key.to_owned(), value: value.into() };
+        self.study.progress(op, || format!("set system attribute {key:?} of trial {}", self.number)).map(drop)
     }
 
     /// Sets a constraint; it is met when the value is at most 0. Samplers avoid what violates constraints, and
