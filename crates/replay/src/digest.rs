@@ -226,6 +226,7 @@ impl Sink {
         for trial in view.trials() {
             self.trial(trial);
         }
+        view.ended_after(0).for_each(|trial| self.number(u64::from(trial.number().0)));
     }
 
     fn trial(&mut self, trial: TrialView<'_>) {

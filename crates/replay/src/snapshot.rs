@@ -16,7 +16,10 @@ use crate::study::NEVER;
 const MAGIC: [u8; 8] = [0x94, b'T', b'S', b'N', b'P', 0x0d, 0x0a, 0x1a];
 
 /// Rises with every change of the bytes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// The first version, which did not say in which order trials had ended.
+const VERSION_WITHOUT_ORDER: u32 = 1;
 
 /// Bytes of the header: magic, version, flags, records, reserved, CRC-32.
 const HEADER_LEN: usize = 8 + 4 + 4 + 8 + 4 + 4;

@@ -48,6 +48,9 @@ pub(crate) struct Trials {
     pub(crate) states: Column<TrialState>,
     pub(crate) starts: Column<i64>,
     pub(crate) ends: Column<i64>,
+    /// The finished trials in the order in which they ended, each once: a lost one where it was declared lost.
+    pub(crate) ended: Column<u32>,
+    pub(crate) ended_len: usize,
     /// One column per objective; NaN where a trial has no value.
     pub(crate) values: Vec<Column<f64>>,
     pub(crate) params: Vec<ParamData>,
@@ -287,6 +290,9 @@ impl Study {
 
     /// Ends a trial; the number of values was checked before.
     pub(crate) fn finish(&mut self, number: usize, state: FinalState, values: &[f64], end: Option<Timestamp>) {
+        if !self.trials.state(number).is_finished() {
+            self.trials.push_ended(number);
+        }
         self.move_to(number, state.into());
         self.trials.ends.set(number, end.map_or(NEVER, |t| t.0));
         self.trials.set_values(number, values);
@@ -404,6 +410,8 @@ impl Trials {
             states: Column::new(TrialState::Waiting),
             starts: Column::new(NEVER),
             ends: Column::new(NEVER),
+            ended: Column::new(0),
+            ended_len: 0,
             values: vec![Column::new(f64::NAN); objectives],
             params: Vec::new(),
             slots: Arc::default(),
@@ -427,6 +435,11 @@ impl Trials {
 
     pub(crate) fn end(&self, number: usize) -> Option<Timestamp> {
         Some(*self.ends.get(number)).filter(|&t| t != NEVER).map(Timestamp)
+    }
+
+    pub(crate) fn push_ended(&mut self, number: usize) {
+        self.ended.set(self.ended_len, number as u32);
+        self.ended_len += 1;
     }
 
     fn set_values(&mut self, number: usize, values: &[f64]) {

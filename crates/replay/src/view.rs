@@ -175,6 +175,20 @@ impl StudyView {
         self.numbered(self.study.index.waiting.iter().map(|(number, ())| number))
     }
 
+    /// How many trials are finished, however they ended.
+    #[must_use]
+    pub fn ended_count(&self) -> usize {
+        self.study.trials.ended_len
+    }
+
+    /// The finished trials in the order in which the log ended them, but for the first `skipped`. Later views of one
+    /// lineage only add to its end, so that whoever kept count of them finds what is new. A lost trial that counts
+    /// after all stays where it was declared lost.
+    pub fn ended_after(&self, skipped: usize) -> impl Iterator<Item = TrialView<'_>> {
+        (skipped..self.ended_count())
+            .map(|at| TrialView { view: self, number: *self.study.trials.ended.get(at) as usize })
+    }
+
     /// The best feasible complete trials of a single-objective study, best first and earlier ones first among
     /// equals; at most [`BEST_KEPT`](crate::BEST_KEPT) of them. Empty where there are several objectives.
     pub fn best(&self) -> impl Iterator<Item = TrialView<'_>> {

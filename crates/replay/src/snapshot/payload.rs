@@ -6,7 +6,7 @@ use trialog_ops::Json;
 use super::index::{self, Mask};
 use super::{
     BLOCK, BLOCK_ALL, BLOCK_NONE, BLOCK_SOME, Cell, HEADER_LEN, MAGIC, SECTION_HEADER_LEN, Section, SnapshotError,
-    VERSION, block_mask, width_of,
+    VERSION, VERSION_WITHOUT_ORDER, block_mask, width_of,
 };
 use crate::column::Column;
 
@@ -18,6 +18,7 @@ pub(super) struct Sections<'a> {
     pub(super) at: usize,
     /// Of the section before, or of the header.
     crc: u32,
+    pub(super) version: u32,
 }
 
 impl<'a> Sections<'a> {
@@ -37,10 +38,10 @@ impl<'a> Sections<'a> {
         if crc != checked {
             return Err(header.damaged("the header's checksum is wrong"));
         }
-        if (version, flags, reserved) != (VERSION, 0, 0) {
+        if !(VERSION_WITHOUT_ORDER..=VERSION).contains(&version) || (flags, reserved) != (0, 0) {
             return Err(header.damaged("the header says what it cannot say"));
         }
-        Ok((Sections { bytes, at: HEADER_LEN, crc }, records))
+        Ok((Sections { bytes, at: HEADER_LEN, crc, version }, records))
     }
 
     pub(super) fn damaged(&self, detail: &'static str) -> SnapshotError {

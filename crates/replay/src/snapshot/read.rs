@@ -11,7 +11,7 @@ use trialog_ops::{
 
 use super::index::{self, Mask};
 use super::payload::{Ints, Payload, Read, Sections};
-use super::{BLOCK, Section};
+use super::{BLOCK, Section, VERSION_WITHOUT_ORDER};
 use crate::column::Column;
 use crate::reports::Reports;
 use crate::state::{ParamTable, STEP_MAX, Session, State};
@@ -208,7 +208,8 @@ fn study(sections: &mut Sections<'_>, table: &ParamTable, ids: &[u64]) -> Read<S
     let trials = &mut study.trials;
     trials.len = ids.len();
     ids.chunks(BLOCK).enumerate().for_each(|(block, ids)| trials.ids.set_chunk(block, ids.to_vec()));
-    let states = sections.read(Section::Trials, |payload| states(payload, trials))?;
+    let has_order = sections.version > VERSION_WITHOUT_ORDER;
+    let states = sections.read(Section::Trials, |payload| states(payload, trials, has_order))?;
     let mut with_values = None;
     for values in &mut trials.values {
         *values = sections.read(Section::Objective, |payload| {
@@ -293,7 +294,7 @@ fn study_attrs(payload: &mut Payload<'_>) -> Read<BTreeMap<Arc<str>, Json>> {
     Ok(attrs)
 }
 
-fn states(payload: &mut Payload<'_>, trials: &mut Trials) -> Read<States> {
+fn states(payload: &mut Payload<'_>, trials: &mut Trials, has_order: bool) -> Read<States> {
     let bytes = payload.take(trials.len)?;
     let [mut finished, mut complete, mut pruned_too] = [const { Mask::new() }; 3];
     for (block, bytes) in bytes.chunks(BLOCK).enumerate() {
@@ -311,7 +312,28 @@ fn states(payload: &mut Payload<'_>, trials: &mut Trials) -> Read<States> {
     let ended;
     (trials.ends, ended) = payload.column(trials.len)?;
     payload.check(index::is_within(&ended, &finished), "a trial ended and is not finished")?;
+    if has_order {
+        order(payload, trials, finished)?;
+    } else {
+        // The times say nearly the same.
+        let mut order: Vec<usize> = index::numbers(&finished).collect();
+        order.sort_by_key(|&number| *trials.ends.get(number));
+        order.into_iter().for_each(|number| trials.push_ended(number));
+    }
     Ok(States { complete, pruned_too })
+}
+
+/// The order in which the finished trials ended.
+fn order(payload: &mut Payload<'_>, trials: &mut Trials, mut finished: Mask) -> Read<()> {
+    let count = finished.iter().map(|bits| bits.count_ones() as usize).sum();
+    for number in payload.ints(count)?.iter() {
+        let at = usize::try_from(number).unwrap_or(usize::MAX);
+        let bit = 1 << (at % BLOCK);
+        let block = finished.get_mut(at / BLOCK).filter(|bits| **bits & bit != 0);
+        *block.ok_or_else(|| payload.damaged("the order of ends has a trial twice or an unfinished one"))? ^= bit;
+        trials.push_ended(at);
+    }
+    Ok(())
 }
 
 /// Reads the next parameter of the trials and says which trials have it.

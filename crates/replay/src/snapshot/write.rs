@@ -108,6 +108,7 @@ impl<E, F: FnMut(&[u8]) -> Result<(), E>> Writer<F> {
             }
             payload.column(&trials.starts, trials.len);
             payload.column(&trials.ends, trials.len);
+            payload.ints((0..trials.ended_len).map(|at| u64::from(*trials.ended.get(at))));
         })?;
         for values in &trials.values {
             self.section(Section::Objective, |payload| payload.column(values, trials.len))?;
