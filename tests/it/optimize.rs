@@ -328,3 +328,19 @@ fn canary_a_trial_that_ends_twice_is_noticed() {
     after[1].values = vec![before[1].values[0] + 1.0];
     crate::support::assert_untouched(&before, &after);
 }
+
+#[test]
+fn a_grid_ends_the_run_when_all_of_it_has_been_seen() {
+    let values = |values: &[f64]| values.iter().map(|&value| value.into()).collect();
+    let space = [("x".to_owned(), values(&[-1.0, 0.0, 2.0])), ("y".to_owned(), values(&[0.0, 1.0]))];
+    let grid = trialog::samplers::Grid::new(space).unwrap();
+    let study = Storage::in_memory().unwrap().study("s").sampler(grid).create().unwrap();
+    let objective = |trial: &mut trialog::Trial| -> Result<f64, BoxError> {
+        Ok(trial.suggest_float("x", -5.0..=5.0)? + trial.suggest_float("y", 0.0..=1.0)?)
+    };
+    study.optimizer().run(objective).unwrap();
+    study.optimizer().run(objective).unwrap();
+    let mut values: Vec<f64> = study.trials().unwrap().iter().filter_map(FrozenTrial::value).collect();
+    values.sort_by(f64::total_cmp);
+    assert_eq!(values, [-1.0, 0.0, 0.0, 1.0, 2.0, 3.0]);
+}

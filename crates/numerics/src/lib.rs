@@ -4,13 +4,16 @@
 //! `libm` or are written out, so that every platform computes the same bits.
 
 mod elementary;
+mod halton;
 mod hypervolume;
 mod normal;
 mod pareto;
 mod points;
+mod sobol;
 mod stream;
 
 pub use elementary::{exp, exp_in_place, ln, ln_in_place, log_sum_exp};
+pub use halton::Halton;
 pub use hypervolume::{hypervolume, select_by_hypervolume};
 pub use normal::{
     HALF_LN_TAU, log_gauss_mass, log_gauss_mass_around, log_ndtr, narrow_mass_excess, ndtr, ndtri, ndtri_exp,
@@ -18,4 +21,5 @@ pub use normal::{
 };
 pub use pareto::{dominates, non_dominated_ranks, pareto_front};
 pub use points::Points;
+pub use sobol::Sobol;
 pub use stream::{Stream, hash_bytes};

@@ -218,6 +218,11 @@ impl StudyView {
         self.study.trials.params_by_name().map(|data| ParamColumn { data, params: &self.params })
     }
 
+    /// The columns of all parameters, in the order in which the study met them: a later one only comes behind.
+    pub fn params_as_met(&self) -> impl ExactSizeIterator<Item = ParamColumn<'_>> {
+        self.study.trials.params.iter().map(|data| ParamColumn { data, params: &self.params })
+    }
+
     /// The values of one objective by trial number, NaN where a trial has none.
     #[must_use]
     pub fn values(&self, objective: usize) -> Option<&Column<f64>> {

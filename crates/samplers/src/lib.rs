@@ -1,12 +1,21 @@
 //! Where to look next. A sampler is a pure function of a view, a trial's number and the study's seed: the same
 //! three give the same suggestion in any process, after any restart. Nothing here reaches a log.
 
+mod follow;
+mod grid;
 mod options;
+mod partial_fixed;
 pub mod parzen;
+mod qmc;
 mod random;
 mod registry;
+pub mod space;
 mod tpe;
+mod unit;
 
+pub use grid::Grid;
+pub use partial_fixed::PartialFixed;
+pub use qmc::{Qmc, QmcOptions, QmcType};
 pub use random::Random;
 pub use registry::{Entry, Options, REGISTRY, SpecError, default_sampler, from_spec};
 pub use tpe::{Gamma, Tpe, TpeOptions};
@@ -38,6 +47,13 @@ pub trait Sampler: Send + Sync {
         name: &str,
         distribution: &Distribution,
     ) -> f64;
+
+    /// True if there is nothing left to look at, because the space has been enumerated, so that no further trial
+    /// should begin. Whoever asks all the same gets a valid suggestion.
+    fn is_exhausted(&self, view: &StudyView) -> bool {
+        let _ = view;
+        false
+    }
 }
 
 /// The random stream of one parameter of one trial, for a draw that looks at nothing else.

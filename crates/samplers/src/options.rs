@@ -14,7 +14,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An option that is there and not null; `read` says whether its value means something.
-    fn take<T>(
+    pub(crate) fn take<T>(
         &mut self,
         name: &'static str,
         expected: &str,

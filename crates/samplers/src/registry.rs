@@ -5,7 +5,7 @@ use std::sync::Arc;
 use trialog_ops::ComponentSpec;
 pub use trialog_ops::{Options, SpecError};
 
-use crate::{Random, Sampler, Tpe};
+use crate::{Grid, PartialFixed, Qmc, Random, Sampler, Tpe};
 
 /// One sampler that can be named.
 pub type Entry = trialog_ops::Entry<dyn Sampler>;
@@ -23,6 +23,24 @@ pub const REGISTRY: &[Entry] = &[
         version: 1,
         about: "uniform draws, every parameter on its own",
         build: |options| Ok(Arc::new(Random::from_options(options)?)),
+    },
+    Entry {
+        name: "qmc",
+        version: 1,
+        about: "quasi-random points (Sobol, Halton): fill the space evenly, one sequence for all processes",
+        build: |options| Ok(Arc::new(Qmc::from_options(options)?)),
+    },
+    Entry {
+        name: "grid",
+        version: 1,
+        about: "every combination of given values once",
+        build: |options| Ok(Arc::new(Grid::from_options(options)?)),
+    },
+    Entry {
+        name: "partial_fixed",
+        version: 1,
+        about: "another sampler, with some parameters held fixed",
+        build: |options| Ok(Arc::new(PartialFixed::from_options(options)?)),
     },
 ];
 

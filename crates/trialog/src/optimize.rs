@@ -134,8 +134,8 @@ impl<'a> Optimizer<'a> {
         self
     }
 
-    /// Runs the objective until a limit is reached, the study's budget is spent, [`Study::stop`] is called, or something
-    /// fails.
+    /// Runs the objective until a limit is reached, the study's budget is spent, a sampler that enumerates the space has
+    /// nothing left, [`Study::stop`] is called, or something fails.
     ///
     /// The objective returns one value per objective; a value that is NaN, or a wrong number of values, makes a
     /// failed trial. [`Pruned`] as its error makes a pruned trial. Any other error makes a failed trial and ends
@@ -233,12 +233,18 @@ impl Run<'_> {
         optimizer.timeout.is_none_or(|timeout| self.started.elapsed() < timeout)
     }
 
-    /// The next trial, or none if the study's budget is spent. While others hold what is left of it this waits:
+    /// The next trial, or none if the study's budget is spent or its sampler has nothing left. While others hold what is left of it this waits:
     /// one of them may fail or die, and nobody else may be there to go on.
     fn ask(&self) -> Result<Option<Trial>> {
         let study = self.optimizer.study;
         let mut pause = BUDGET_PAUSE_MIN;
         loop {
+            let view = study.storage().view(study.id())?;
+            // What waits in the queue was asked for, and is no matter of the sampler's.
+            if view.count(TrialState::Waiting) == 0 && study.is_exhausted(&view)? {
+                return Ok(None);
+            }
+            drop(view);
             let error = match study.ask() {
                 Ok(trial) => return Ok(Some(trial)),
                 Err(error) => error,

@@ -844,6 +844,11 @@ impl Study {
         Ok(self.sampler()?.sample_relative(view, number, self.0.seed))
     }
 
+    /// True if the sampler has nothing left to look at.
+    pub(crate) fn is_exhausted(&self, view: &StudyView) -> Result<bool> {
+        Ok(self.sampler()?.is_exhausted(view))
+    }
+
     pub(crate) fn sample_independent(
         &self,
         view: &StudyView,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a golden file that does not parse is a failed test")]
 
 mod elementary;
+mod low_discrepancy;
 mod multi_objective;
 mod normal;
 mod stream;

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a golden file that does not parse is a failed test")]
 
+mod enumerate;
 mod parzen;
+mod qmc;
 mod study;
 mod tpe;
 mod valid;

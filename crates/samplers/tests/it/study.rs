@@ -1,8 +1,8 @@
 //! A study made in a few lines: what the other tests give to samplers.
 
 use trialog_ops::{
-    Direction, Distribution, Op, Param, ParamDef, ParamRef, Record, SessionId, SessionRef, StudyId, Timestamp,
-    TrialState, TrialTemplate,
+    Direction, Distribution, FinalState, Op, Param, ParamDef, ParamRef, Record, SessionId, SessionRef, StudyId,
+    Timestamp, TrialId, TrialNumber, TrialState, TrialTemplate,
 };
 use trialog_replay::{State, StudyView, Verdict};
 
@@ -33,6 +33,25 @@ impl Study {
 
     pub(crate) fn add(&mut self, template: TrialTemplate) {
         self.apply(Op::AddTrial { study: StudyId(0), template: Box::new(template) });
+    }
+
+    /// A running trial without parameters begins.
+    pub(crate) fn begin(&mut self) -> TrialNumber {
+        self.apply(Op::CreateTrial { study: StudyId(0), start: Timestamp(0) });
+        TrialNumber(self.view().trial_count() as u32 - 1)
+    }
+
+    /// Parameters of a running trial.
+    pub(crate) fn set(&mut self, number: TrialNumber, params: &[(&str, &Distribution, f64)]) {
+        let params = template(TrialState::Running, params).params;
+        self.apply(Op::SetParams { trial: TrialId(number.0.into()), params });
+    }
+
+    /// The end of a running trial; it fails without values.
+    pub(crate) fn end(&mut self, number: TrialNumber, values: &[f64]) {
+        let state = if values.is_empty() { FinalState::Fail } else { FinalState::Complete };
+        let (trial, values) = (TrialId(number.0.into()), values.to_vec());
+        self.apply(Op::FinishTrial { trial, state, values, end: Timestamp(0) });
     }
 
     /// A complete trial.

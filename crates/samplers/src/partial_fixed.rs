@@ -1,0 +1,106 @@
+//! Some parameters held fixed while any other sampler chooses the rest.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use trialog_ops::{Choice, ComponentSpec, Distribution, Json, TrialNumber};
+use trialog_replay::StudyView;
+
+use crate::options::Reader;
+use crate::registry::{self, Options};
+use crate::unit::{from_choice, to_choice, to_json};
+use crate::{Proposal, Sampler};
+
+/// Another sampler, but for some parameters that always have the same values.
+pub struct PartialFixed {
+    fixed: BTreeMap<String, Choice>,
+    base: Arc<dyn Sampler>,
+}
+
+impl PartialFixed {
+    /// Holds these parameters fixed. A number outside a parameter's range is moved to the nearest that is inside; where
+    /// a value has the wrong type or is none of the choices, the other sampler decides.
+    #[must_use]
+    pub fn new(fixed: impl IntoIterator<Item = (String, Choice)>, base: Arc<dyn Sampler>) -> PartialFixed {
+        PartialFixed { fixed: fixed.into_iter().collect(), base }
+    }
+
+    /// Reads the options of a log: `fixed_params`, an object of scalars, and `base_sampler`, an object of `name`,
+    /// `version` and `options`, of which the last two may be missing.
+    ///
+    /// # Errors
+    /// Options that are not these, or a base sampler that cannot be built.
+    pub fn from_options(options: &Options) -> Result<PartialFixed, String> {
+        let mut reader = Reader::new(options);
+        let fixed = reader.take("fixed_params", "an object with a scalar for each parameter", |value| {
+            let scalars = value.as_object()?.iter().map(|(name, value)| Some((name.clone(), to_choice(value)?)));
+            scalars.collect::<Option<BTreeMap<_, _>>>()
+        })?;
+        let base = reader.take("base_sampler", "an object of name, version and options", to_spec)?;
+        reader.finish()?;
+        let base = match base {
+            Some(spec) => registry::from_spec(&spec).map_err(|error| error.to_string())?,
+            None => registry::default_sampler(),
+        };
+        Ok(PartialFixed::new(fixed.unwrap_or_default(), base))
+    }
+
+    fn fixed(&self, name: &str, distribution: &Distribution) -> Option<f64> {
+        self.fixed.get(name).and_then(|choice| from_choice(distribution, choice))
+    }
+}
+
+/// A component inside another one's options.
+fn to_spec(value: &serde_json::Value) -> Option<ComponentSpec> {
+    let fields = value.as_object()?;
+    let is_known = |key: &String| ["name", "version", "options"].contains(&key.as_str());
+    if !fields.keys().all(is_known) {
+        return None;
+    }
+    let version = match fields.get("version") {
+        Some(version) => u32::try_from(version.as_u64()?).ok()?,
+        None => 1,
+    };
+    let options = fields.get("options").cloned().unwrap_or_else(|| serde_json::json!({}));
+    Some(ComponentSpec { name: fields.get("name")?.as_str()?.to_owned(), version, options: Json::from(options) })
+}
+
+impl Sampler for PartialFixed {
+    fn spec(&self) -> ComponentSpec {
+        let fixed: Options = self.fixed.iter().map(|(name, value)| (name.clone(), to_json(value))).collect();
+        let base = self.base.spec();
+        let options = serde_json::json!({
+            "fixed_params": fixed,
+            "base_sampler": {
+                "name": base.name,
+                "version": base.version,
+                "options": base.options.to_value(),
+            },
+        });
+        ComponentSpec { name: "partial_fixed".to_owned(), version: 1, options: Json::from(options) }
+    }
+
+    fn sample_relative(&self, view: &StudyView, number: TrialNumber, seed: u64) -> Vec<Proposal> {
+        let mut proposals = self.base.sample_relative(view, number, seed);
+        for (_, def, value) in &mut proposals {
+            *value = self.fixed(&def.name, &def.distribution).unwrap_or(*value);
+        }
+        proposals
+    }
+
+    fn sample_independent(
+        &self,
+        view: &StudyView,
+        number: TrialNumber,
+        seed: u64,
+        name: &str,
+        distribution: &Distribution,
+    ) -> f64 {
+        let fixed = self.fixed(name, distribution);
+        fixed.unwrap_or_else(|| self.base.sample_independent(view, number, seed, name, distribution))
+    }
+
+    fn is_exhausted(&self, view: &StudyView) -> bool {
+        self.base.is_exhausted(view)
+    }
+}
