@@ -12,6 +12,7 @@ mod full_disk;
 mod laws;
 mod leases;
 mod optimize;
+mod optuna;
 mod processes;
 mod scenarios;
 mod studies;

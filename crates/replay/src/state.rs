@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trialog_ops::{
-    FinalState, Op, Param, ParamDef, ParamKey, ParamRef, RETRIES_MAX, Record, SessionId, SessionKey, SessionRef,
-    StudyId, Timestamp, TrialId, TrialNumber, TrialState, TrialTemplate, WorkerId, WorkerKey,
+    Distribution, FinalState, Op, Param, ParamDef, ParamKey, ParamRef, RETRIES_MAX, Record, SessionId, SessionKey,
+    SessionRef, StudyId, Timestamp, TrialId, TrialNumber, TrialState, TrialTemplate, WorkerId, WorkerKey,
 };
 
 use crate::column::Column;
@@ -159,6 +159,24 @@ impl State {
     #[must_use]
     pub fn param_key(&self, def: &ParamDef) -> Option<ParamKey> {
         self.param_keys.get(def).copied()
+    }
+
+    /// The parameter with this key.
+    #[must_use]
+    pub fn param(&self, key: ParamKey) -> Option<&Arc<ParamDef>> {
+        self.params.get(key)
+    }
+
+    /// What a study first drew a parameter from: later distributions of the name must be compatible with it.
+    #[must_use]
+    pub fn first_distribution(&self, study: StudyId, name: &str) -> Option<&Distribution> {
+        Some(&self.study_ref(study).ok()?.trials.param(name)?.first.distribution)
+    }
+
+    /// True if the study has used the parameter.
+    #[must_use]
+    pub fn has_param(&self, study: StudyId, key: ParamKey) -> bool {
+        self.study_ref(study).is_ok_and(|study| study.has_key(key))
     }
 
     /// Where a trial belongs.

@@ -202,6 +202,12 @@ impl Error {
         matches!(self.journal(), Some(trialog_journal::Error::ReadOnly { .. }))
     }
 
+    /// The log is somebody else's, and its format cannot say this: a budget in a journal of Optuna's, say.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self.kind(), Kind::Storage(trialog_storage::Error::Unsayable { .. }))
+    }
+
     /// The medium cannot hold a log, or failed.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {

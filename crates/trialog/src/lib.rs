@@ -24,6 +24,7 @@ mod lease;
 mod new_trial;
 mod open;
 mod optimize;
+mod optuna;
 mod space;
 mod storage;
 mod study;

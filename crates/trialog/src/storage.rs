@@ -215,6 +215,11 @@ impl Storage {
         named || self.address() == other.address()
     }
 
+    /// True if parameters can be taken back that a trial was to have and never asked for.
+    pub(crate) fn retracts_params(&self) -> bool {
+        self.inner.dialect().retracts_params()
+    }
+
     pub(crate) fn durability(&self) -> DurabilityLevel {
         self.durability
     }

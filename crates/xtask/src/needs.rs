@@ -40,6 +40,18 @@ pub(crate) const NEEDS: &[Need] = &[
         python: &["optuna==5.0.0", "rustuna==0.2.0", "numpy==2.4.6"],
     },
     Need {
+        purpose: "optuna-5",
+        why: "the tests share studies with Optuna's own workers",
+        programs: &[PYTHON],
+        python: &["optuna==5.0.0", "redis==8.1.0"],
+    },
+    Need {
+        purpose: "optuna-4",
+        why: "the tests share studies with workers of the last Optuna before 5, too",
+        programs: &[PYTHON],
+        python: &["optuna==4.9.0", "redis==8.1.0"],
+    },
+    Need {
         purpose: "fuzz",
         why: "the engine of the fuzz targets is written in C++",
         programs: &[CPLUSPLUS],
