@@ -18,6 +18,7 @@
 //! [`open`] a file, make or load a [`Study`] in it by name, and call [`Study::optimize`] with a function from a
 //! [`Trial`] to one value per objective. Whatever is told is in the log when the call returns.
 
+mod builder;
 mod error;
 mod frozen;
 mod lease;
@@ -32,6 +33,7 @@ mod table;
 mod trial;
 mod values;
 
+pub use builder::StudyBuilder;
 pub use error::{BoxError, Error, Result};
 pub use frozen::{FrozenTrial, Params};
 pub use new_trial::NewTrial;
@@ -39,7 +41,7 @@ pub use open::{DurabilityLevel, OpenOptions, open};
 pub use optimize::Optimizer;
 pub use space::{Category, Float, Int, float, int};
 pub use storage::{Storage, StudySummary};
-pub use study::{Study, StudyBuilder};
+pub use study::Study;
 pub use table::{Table, TableError};
 pub use trial::{Pruned, Trial};
 pub use values::Values;

@@ -8,12 +8,12 @@ use trialog_journal::{Durability, History};
 use trialog_ops::{Budget, Direction, Op, RetryPolicy, StudyId, Timestamp, TrialId, TrialNumber};
 use trialog_replay::{Digest, Reason, StudyView, Verdict};
 
+use crate::builder::StudyBuilder;
 use crate::error::{Error, Kind, Result};
 use crate::frozen::FrozenTrial;
 use crate::lease::Leases;
 use crate::new_trial;
 use crate::open::DurabilityLevel;
-use crate::study::StudyBuilder;
 
 /// A record of many ops is closed when it holds as many, or about as many bytes: far below what a journal takes.
 const BATCH_OPS: usize = 256;
