@@ -234,7 +234,7 @@ const RUN_HELP: &str = "Placeholders in the command:
   {momentum?}     the same; the whole argument is left out where the parameter takes no part
   {momentum:-0}   the same, with a value for that case
   {trial} {dir} {params}   the trial's number, its folder, and a JSON file with its parameters
-  {{ and }}       braces; ${...} is left alone
+  {{lr}}          the text {lr} itself; braces around anything but a name stay as they are
 
 The environment of the command has TRIALOG_TRIAL, TRIALOG_STUDY, TRIALOG_STORAGE, TRIALOG_DIR, TRIALOG_PARAMS (the
 parameters as JSON) and TRIALOG_PARAM_NAME for each parameter.

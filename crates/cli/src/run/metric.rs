@@ -68,14 +68,15 @@ pub(crate) struct Collector<'a> {
     sources: &'a [Source],
     reports: &'a Reports,
     last: Option<String>,
-    /// The newest match of each source.
-    found: Vec<Option<f64>>,
+    /// The newest match of each source, in standard error and in standard output: which of two lines of both came first
+    /// nobody can tell, so that standard output's counts.
+    found: Vec<[Option<f64>; 2]>,
     reported: u64,
 }
 
 impl<'a> Collector<'a> {
     pub(crate) fn new(sources: &'a [Source], reports: &'a Reports) -> Collector<'a> {
-        Collector { sources, reports, last: None, found: vec![None; sources.len()], reported: 0 }
+        Collector { sources, reports, last: None, found: vec![[None; 2]; sources.len()], reported: 0 }
     }
 
     /// Takes a line of output, and returns the intermediate value in it.
@@ -89,6 +90,7 @@ impl<'a> Collector<'a> {
                 }
                 Source::Last | Source::File(_) | Source::Exit => None,
             };
+            let found = &mut found[usize::from(is_stdout)];
             *found = new.or(*found);
         }
         let report = match self.reports {
@@ -118,7 +120,8 @@ impl<'a> Collector<'a> {
             return last_values(&last, objectives);
         }
         let mut values = Vec::with_capacity(objectives);
-        for (source, found) in self.sources.iter().zip(self.found) {
+        for (source, [in_stderr, in_stdout]) in self.sources.iter().zip(self.found) {
+            let found = in_stdout.or(in_stderr);
             values.push(match source {
                 Source::Json(key) => {
                     found.ok_or_else(|| format!("no JSON line of its output has a number {key:?}"))?

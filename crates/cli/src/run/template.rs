@@ -75,35 +75,34 @@ fn pieces(argument: &str, known: &[&str]) -> Outcome<Vec<Piece>> {
             let end = rest.find('}').map_or(rest.len(), |end| end + 1);
             text.push_str(&rest[..end]);
             rest = &rest[end..];
-        } else if rest.starts_with("{{") || rest.starts_with("}}") {
-            text.push_str(&rest[..1]);
-            rest = &rest[2..];
-        } else if rest.starts_with('{') {
-            let Some(end) = rest.find('}') else {
-                return Err(Failure::usage(format!("{argument:?}: a brace is not closed; write {{{{ for a brace")));
-            };
-            let inner = &rest[1..end];
+        } else if let Some((inner, after)) = escaped(rest) {
+            text.extend(["{", inner, "}"]);
+            rest = after;
+        } else if let Some((inner, after)) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
             match placeholder(inner, known) {
                 Some(piece) => {
                     if !text.is_empty() {
                         pieces.push(Piece::Text(std::mem::take(&mut text)));
                     }
                     pieces.push(piece);
+                    rest = after;
                 }
                 None if looks_like_a_name(inner) => {
                     let all: Vec<&str> = known.iter().chain(&BUILT_IN).copied().collect();
                     let hint = match nearest(name_of(inner), &all) {
                         Some(near) => format!("did you mean {{{near}}}?"),
-                        None => format!("the parameters are {}", known.join(", ")),
+                        None => format!("the parameters are {}.", known.join(", ")),
                     };
                     return Err(Failure::usage(format!(
                         "{argument:?}: {{{inner}}} is no parameter; {hint} Write {{{{{inner}}}}} for the text itself"
                     )));
                 }
-                // JSON, code: whatever is no name in braces is left as it is.
-                None => text.push_str(&rest[..=end]),
+                // JSON, code: a brace that opens no name is a brace.
+                None => {
+                    text.push('{');
+                    rest = &rest[1..];
+                }
             }
-            rest = &rest[end + 1..];
         } else {
             text.push_str(&rest[..1]);
             rest = &rest[1..];
@@ -114,6 +113,12 @@ fn pieces(argument: &str, known: &[&str]) -> Outcome<Vec<Piece>> {
         pieces.push(Piece::Text(text));
     }
     Ok(pieces)
+}
+
+/// The name in `{{name}}`, and what follows.
+fn escaped(rest: &str) -> Option<(&str, &str)> {
+    let (inner, after) = rest.strip_prefix("{{")?.split_once("}}")?;
+    looks_like_a_name(inner).then_some((inner, after))
 }
 
 fn name_of(inner: &str) -> &str {
@@ -162,7 +167,9 @@ mod tests {
             ("{lr}{trial}", "0.57 end"),
             ("{{lr}}", "{lr} end"),
             ("${HOME}/{lr}", "${HOME}/0.5 end"),
-            ("{\"lr\": {lr}}", "{\"lr\": {lr}} end"),
+            ("{\"a\": {\"lr\": {lr}}}", "{\"a\": {\"lr\": 0.5}} end"),
+            ("awk '{ print {lr} }'", "awk '{ print 0.5 }' end"),
+            ("{{ {lr} }}", "{{ 0.5 }} end"),
             ("awk '{ print $1 }'", "awk '{ print $1 }' end"),
             ("--momentum={momentum?}", "end"),
             ("{momentum:-0.9}", "0.9 end"),
@@ -170,7 +177,7 @@ mod tests {
             ("{momentum}", "the command has {momentum}, and parameter \"momentum\" takes no part"),
             ("{lrr}", "\"{lrr}\": {lrr} is no parameter; did you mean {lr}?"),
             ("{weight}", "\"{weight}\": {weight} is no parameter; the parameters are lr, momentum"),
-            ("{lr", "\"{lr\": a brace is not closed"),
+            ("{lr", "{lr end"),
         ] {
             check(argument, expected);
         }

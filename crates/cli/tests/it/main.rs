@@ -1,0 +1,8 @@
+//! The program from outside: each test gets an empty folder and a command.
+
+mod logs;
+mod run;
+mod session;
+mod space;
+mod studies;
+mod support;
