@@ -2,6 +2,7 @@
 //! three give the same suggestion in any process, after any restart. Nothing here reaches a log.
 
 mod follow;
+mod gp;
 mod grid;
 mod options;
 mod partial_fixed;
@@ -13,6 +14,7 @@ pub mod space;
 mod tpe;
 mod unit;
 
+pub use gp::{Gp, GpAcquisition, GpKernel, GpOptions};
 pub use grid::Grid;
 pub use partial_fixed::PartialFixed;
 pub use qmc::{Qmc, QmcOptions, QmcType};

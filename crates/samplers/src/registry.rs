@@ -5,7 +5,7 @@ use std::sync::Arc;
 use trialog_ops::ComponentSpec;
 pub use trialog_ops::{Options, SpecError};
 
-use crate::{Grid, PartialFixed, Qmc, Random, Sampler, Tpe};
+use crate::{Gp, Grid, PartialFixed, Qmc, Random, Sampler, Tpe};
 
 /// One sampler that can be named.
 pub type Entry = trialog_ops::Entry<dyn Sampler>;
@@ -17,6 +17,12 @@ pub const REGISTRY: &[Entry] = &[
         version: 1,
         about: "tree-structured Parzen estimation: learns from good and bad trials, for any space",
         build: |options| Ok(Arc::new(Tpe::from_options(options)?)),
+    },
+    Entry {
+        name: "gp",
+        version: 1,
+        about: "Gaussian processes: few, expensive trials of up to some twenty parameters",
+        build: |options| Ok(Arc::new(Gp::from_options(options)?)),
     },
     Entry {
         name: "random",

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use trialog_ops::{Direction, Distribution, TrialNumber, TrialState};
-use trialog_samplers::{Random, Sampler, Tpe, TpeOptions};
+use trialog_samplers::{Gp, GpOptions, Random, Sampler, Tpe, TpeOptions};
 
 use crate::parzen::distribution;
 use crate::study::{Study, template};
@@ -104,7 +104,13 @@ proptest! {
         }
         let view = study.view();
         let number = TrialNumber(view.trial_count() as u32);
-        let samplers: [&dyn Sampler; 4] = [&Random, &sampler(Some(true)), &sampler(Some(false)), &sampler(None)];
+        let gp = Gp::new(GpOptions { n_startup_trials: 2, ..GpOptions::default() });
+        let [random, multivariate, univariate, usual] = [&Random as &dyn Sampler, &sampler(Some(true)), &sampler(Some(false)), &sampler(None)];
+        let mut samplers = vec![random, multivariate, univariate, usual];
+        // It takes its time.
+        if view.trial_count() % 16 == 1 {
+            samplers.push(&gp);
+        }
         for sampler in samplers {
             for seed in 0..3 {
                 let proposals = sampler.sample_relative(&view, number, seed);
