@@ -18,3 +18,4 @@ mod scenarios;
 mod studies;
 mod support;
 mod table;
+mod void;

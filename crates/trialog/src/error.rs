@@ -95,6 +95,12 @@ impl Error {
         matches!(self.rejection(), Some(Reason::Finished { .. }))
     }
 
+    /// The trial is withdrawn, and cannot be withdrawn or amended until it counts again.
+    #[must_use]
+    pub fn is_voided(&self) -> bool {
+        matches!(self.rejection(), Some(Reason::Voided { .. }))
+    }
+
     /// The parameter is known with another kind of distribution, scale or other choices.
     #[must_use]
     pub fn is_incompatible(&self) -> bool {
@@ -121,6 +127,11 @@ impl Error {
                         | Reason::BadStudy
                         | Reason::BadParam { .. }
                         | Reason::TooManyRetries { .. }
+                        | Reason::NotFinished { .. }
+                        | Reason::NotVoided { .. }
+                        | Reason::NoChange
+                        | Reason::NotInForce { .. }
+                        | Reason::TooManyChanges { .. }
                 )
             )
     }
