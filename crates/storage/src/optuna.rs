@@ -298,6 +298,12 @@ impl Translator {
                     "Optuna's workers have none, and would go on with trials declared lost",
                 ));
             }
+            Op::VoidTrial { .. } | Op::UnvoidTrial { .. } | Op::AmendTrial { .. } | Op::UndoAmendment { .. } => {
+                return Err((
+                    "change a finished trial",
+                    "Optuna's workers hold it for final, and would go on with another best trial",
+                ));
+            }
             Op::Skipped { .. } => return Err(("repeat an op of a newer version", "its content is not known")),
         }])
     }
