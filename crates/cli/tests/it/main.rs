@@ -1,5 +1,6 @@
 //! The program from outside: each test gets an empty folder and a command.
 
+mod clients;
 mod logs;
 mod run;
 mod session;
