@@ -23,7 +23,8 @@ const COMPACTION_BYTES_MIN: u64 = 64 << 20;
 const COMPACTION_GROWTH: f64 = 2.0;
 
 /// Opens a storage: a path such as `runs.tlog` (or `file:runs.tlog`) for a file that processes share, made if it
-/// is not there, or `memory:` for one that dies with this process.
+/// is not there, `redis://HOST[:PORT][/DB][?prefix=NAME]` for one that machines share (with the feature `redis`; its
+/// crate has the other shapes of such a URL), or `memory:` for one that dies with this process.
 ///
 /// A file is recognised by its content: a path to a journal of Optuna's opens that journal, to be shared with its workers
 /// while they run. `optuna:journal.log` makes a new one, and `optuna+open:journal.log` locks it as
@@ -136,7 +137,7 @@ impl OpenOptions {
 
     /// For how long this process may be silent while it has running trials, before others declare them lost. It
     /// says in the log that it is alive whenever it has appended nothing for a third of that time. `None`: it says
-    /// nothing, and its trials are never lost. At least 100 milliseconds; for a file only.
+    /// nothing, and its trials are never lost. At least 100 milliseconds; nothing for `memory:`.
     /// Default: none.
     #[must_use]
     pub fn lease(mut self, lease: Option<Duration>) -> OpenOptions {
@@ -169,9 +170,11 @@ impl OpenOptions {
             Some(("memory", _)) => {
                 return Err(refuse(url, "a storage in memory has no name: write memory:"));
             }
+            Some((scheme, _)) if scheme.starts_with("redis") => self.redis(url)?,
             Some((other, _)) => {
-                let detail =
-                    format!("{other:?} is no kind of storage here: use a path, file:PATH, optuna:PATH or memory:");
+                let detail = format!(
+                    "{other:?} is no kind of storage here: use a path, file:PATH, redis://HOST, optuna:PATH or memory:"
+                );
                 return Err(refuse(url, &detail));
             }
         };
@@ -222,6 +225,24 @@ impl OpenOptions {
         let dialect = Dialect::Optuna(optuna::dialect(spacing));
         let inner = trialog_storage::Storage::with_dialect(journal, dialect)?;
         Ok(Storage::new(Arc::new(inner), self.durability, History::Kept, None))
+    }
+
+    /// No error repeats the URL as it is: a password may be in it.
+    #[cfg(feature = "redis")]
+    fn redis(&self, url: &str) -> Result<Box<dyn Journal>> {
+        use trialog_journal_redis::{RedisJournal, Target};
+        let target = Target::parse(url).map_err(|error| refuse("redis:...", &error.to_string()))?;
+        let journal = RedisJournal::open(target, self.read_only, !self.must_exist)?;
+        tracing::info!("{}: {}", journal.location(), journal.server());
+        Ok(Box::new(journal))
+    }
+
+    #[cfg(not(feature = "redis"))]
+    fn redis(&self, _: &str) -> Result<Box<dyn Journal>> {
+        Err(refuse(
+            "redis:...",
+            "this program was built without Redis; build it with the feature \"redis\" of trialog",
+        ))
     }
 
     fn file(&self, url: &str, path: &str) -> Result<FileJournal> {

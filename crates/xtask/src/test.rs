@@ -22,6 +22,7 @@ pub(crate) fn run() -> Outcome {
 
 /// Set-up and tests, as steps of a longer run.
 pub(crate) fn add_to(steps: &mut Steps, root: &Path) {
+    steps.run("programs for the tests", || needs::ensure("redis").map(drop));
     steps.run("smoke test of the comparison", || compare::smoke(root));
     steps.run("what the tests need", || set_up(root));
     let mut counts = Counts::default();
