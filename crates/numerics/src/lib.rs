@@ -5,6 +5,7 @@
 
 mod boxes;
 mod cholesky;
+mod eigen;
 mod elementary;
 mod halton;
 mod hypervolume;
@@ -18,6 +19,7 @@ mod stream;
 
 pub use boxes::non_dominated_boxes;
 pub use cholesky::Cholesky;
+pub use eigen::SymmetricEigen;
 pub use elementary::{exp, exp_in_place, ln, ln_in_place, log_sum_exp};
 pub use halton::Halton;
 pub use hypervolume::{hypervolume, select_by_hypervolume};

@@ -1,6 +1,7 @@
 //! Where to look next. A sampler is a pure function of a view, a trial's number and the study's seed: the same
 //! three give the same suggestion in any process, after any restart. Nothing here reaches a log.
 
+pub mod cma;
 mod follow;
 mod gp;
 mod grid;
@@ -14,6 +15,7 @@ pub mod space;
 mod tpe;
 mod unit;
 
+pub use cma::{CmaEs, CmaOptions};
 pub use gp::{Gp, GpAcquisition, GpKernel, GpOptions};
 pub use grid::Grid;
 pub use partial_fixed::PartialFixed;

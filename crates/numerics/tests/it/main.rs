@@ -4,6 +4,7 @@
 
 mod boxes;
 mod cholesky;
+mod eigen;
 mod elementary;
 mod improvement;
 mod lbfgsb;
