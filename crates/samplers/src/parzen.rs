@@ -7,10 +7,14 @@
 mod axis;
 mod density;
 mod groups;
+mod growing;
 mod mixture;
+mod ranks;
 mod series;
+mod tree;
 mod widths;
 
 pub use axis::{Axis, NumericAxis};
 pub use density::Density;
+pub(crate) use growing::{Growing, Outcome};
 pub use mixture::{KernelOptions, Mixture, Weights};

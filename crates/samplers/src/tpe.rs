@@ -5,6 +5,7 @@
 //! objectives after Ozaki, Tanigaki, Watanabe and Onishi, "Multiobjective tree-structured Parzen estimator for
 //! computationally expensive optimization problems" (GECCO 2020); in the form and with the defaults of Optuna 5.
 
+mod models;
 mod observe;
 mod split;
 
@@ -14,10 +15,11 @@ use trialog_ops::{ComponentSpec, Distribution, Json, ParamDef, StudyId, TrialNum
 use trialog_replay::{Lineage, Over, StudyView};
 
 use crate::options::Reader;
-use crate::parzen::{Axis, Density, KernelOptions, Mixture, Weights};
+use crate::parzen::{Axis, Density, KernelOptions, Mixture, Outcome, Weights};
 use crate::random::{draw, settle};
 use crate::registry::Options;
 use crate::{Proposal, Sampler, stream, stream_for};
+use models::{Models, WORTH_KEEPING};
 use split::Ranking;
 
 /// How many of the trials count as good.
@@ -66,6 +68,8 @@ pub struct Tpe {
     options: TpeOptions,
     /// The good trials of the last view, which are asked for once per parameter. Losing them costs time only.
     kept: Mutex<Option<Kept>>,
+    /// Models of the other trials, likewise.
+    models: Mutex<Models>,
 }
 
 /// What was found out about a view.
@@ -89,7 +93,7 @@ impl Tpe {
     /// The sampler with these options.
     #[must_use]
     pub fn new(options: TpeOptions) -> Tpe {
-        Tpe { options, kept: Mutex::new(None) }
+        Tpe { options, ..Tpe::default() }
     }
 
     /// Reads the options of a log; what is not named has its default.
@@ -125,6 +129,7 @@ impl Tpe {
     /// Forgets what was kept to save time. Suggestions stay the same.
     pub fn drop_caches(&self) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.models.lock().unwrap_or_else(PoisonError::into_inner) = Models::default();
     }
 
     fn good(&self, view: &StudyView) -> Arc<[u32]> {
@@ -166,6 +171,40 @@ impl Tpe {
         self.options.multivariate.unwrap_or(view.directions().len() == 1)
     }
 
+    /// The index of the point at which the good trials' density is largest beside that of the others.
+    fn most_telling(
+        &self,
+        view: &StudyView,
+        names: &[&str],
+        axes: &[Axis],
+        others: &observe::Others<'_>,
+        below: &Density<'_>,
+        points: &[Vec<f64>],
+    ) -> usize {
+        let anew = |points: &[Vec<f64>]| {
+            let above = Mixture::new(axes, others.observe(view, names), Weights::Recent, self.options.kernels);
+            Density::new(&above).largest_log_ratio(below, points)
+        };
+        if finished(view) < WORTH_KEEPING {
+            return anew(points);
+        }
+        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = match models.of(view, names, axes, others, self.options.kernels) {
+            Some(above) => above.largest_log_ratio(below, points),
+            None => Outcome::Unknown,
+        };
+        drop(models);
+        match outcome {
+            Outcome::Winner(winner) => winner,
+            // Whoever has kept what, all compute the same here.
+            Outcome::Close(close) => {
+                let points: Vec<Vec<f64>> = close.iter().map(|&at| points[at].clone()).collect();
+                close[anew(&points)]
+            }
+            Outcome::Unknown => anew(points),
+        }
+    }
+
     /// The value proposed for each parameter, together.
     fn propose(
         &self,
@@ -181,9 +220,8 @@ impl Tpe {
         let good_weights = if view.directions().len() == 1 { Weights::Recent } else { Weights::Equal };
         let below =
             Mixture::new(&axes, observe::of_trials(view, &names, &good), good_weights, self.options.kernels);
-        let above = Mixture::new(&axes, others.observe(view, &names), Weights::Recent, self.options.kernels);
         let points = below.sample(stream, self.options.n_ei_candidates);
-        let best = Density::new(&above).largest_log_ratio(&Density::new(&below), &points);
+        let best = self.most_telling(view, &names, &axes, &others, &Density::new(&below), &points);
         let values = points.get(best).into_iter().flatten().copied();
         values.zip(space).map(|(value, (_, distribution))| settle(distribution, value)).collect()
     }

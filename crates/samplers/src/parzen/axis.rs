@@ -83,6 +83,11 @@ impl NumericAxis {
         (self.low..=self.high).contains(&coordinate)
     }
 
+    /// The ends of the widened range.
+    pub(crate) fn bounds(&self) -> [f64; 2] {
+        [self.low, self.high]
+    }
+
     /// The length of the widened range.
     pub(crate) fn width(&self) -> f64 {
         self.high - self.low
@@ -122,6 +127,21 @@ impl NumericAxis {
         let found =
             index >= 0.0 && index < limit as f64 && self.place(self.first + index * self.step) == coordinate;
         found.then_some(index as usize)
+    }
+
+    /// Which cell of the grid a value in the range is in, counted from the first one.
+    pub(crate) fn nearest_cell(&self, value: f64) -> usize {
+        ((value - self.first) / self.step).round().max(0.0) as usize
+    }
+
+    /// The coordinate of a value of the grid, counted from the first one.
+    pub(crate) fn place_of_cell(&self, cell: usize) -> f64 {
+        self.place(self.value_of_cell(cell))
+    }
+
+    /// A value of the grid, counted from the first one.
+    pub(crate) fn value_of_cell(&self, cell: usize) -> f64 {
+        self.first + cell as f64 * self.step
     }
 
     /// How many cells the grid has; infinite without a grid.

@@ -19,7 +19,7 @@ use super::mixture::Mixture;
 const BLOCK: usize = 256;
 
 /// A share this many nats below the sum is not seen in it.
-const NEGLIGIBLE_NATS: f64 = 40.0;
+pub(super) const NEGLIGIBLE_NATS: f64 = 40.0;
 
 /// Axes that are added up between two looks at whether any kernel of a block can still matter.
 const AXES_PER_LOOK: usize = 5;
@@ -290,7 +290,7 @@ struct Racer {
 }
 
 /// What a cell's probability lacks to the bound that [`Column::add_to`] uses, as `q`; in the kernel's deviations.
-fn q_of_cell_beyond_bound(middle: f64, half: f64) -> f64 {
+pub(super) fn q_of_cell_beyond_bound(middle: f64, half: f64) -> f64 {
     let outside = (middle.abs() - half).max(0.0);
     match narrow_mass_excess(middle, half) {
         Some(excess) => middle * middle - outside * outside - 2.0 * ln(1.0 + excess),

@@ -17,7 +17,7 @@ use super::series::Series;
 use super::widths::Widths;
 
 /// Grids of up to this many cells have a table of the kernels' probabilities of a cell.
-const TABLE_CELLS: usize = 256;
+pub(super) const TABLE_CELLS: usize = 256;
 
 /// This many deviations inside the range a kernel's mass counts as 1.
 const INTERIOR: f64 = 7.0;
@@ -268,7 +268,7 @@ impl<'a> Groups<'a> {
 
 /// The mass of a kernel that is so many deviations away from the ends of the range.
 #[inline]
-fn mass_inside(to_low: f64, to_high: f64) -> f64 {
+pub(super) fn mass_inside(to_low: f64, to_high: f64) -> f64 {
     if to_low >= INTERIOR && to_high >= INTERIOR {
         return 1.0;
     }

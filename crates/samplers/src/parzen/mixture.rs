@@ -23,6 +23,9 @@ impl Default for KernelOptions {
     }
 }
 
+/// The newest observations, which count in full.
+pub(super) const FULL: usize = 25;
+
 /// How much each observation counts, before the prior joins and all is normalized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weights {
@@ -36,14 +39,10 @@ impl Weights {
     /// The weights of `n` observations and the prior, normalized. Without observations the prior is all there is,
     /// whatever its weight.
     fn normalized(self, n: usize, prior: f64) -> Vec<f64> {
-        const FULL: usize = 25;
         if n == 0 {
             return vec![1.0];
         }
-        let ramp = if self == Weights::Recent { n.saturating_sub(FULL) } else { 0 };
-        // A straight line from 1/n to 1.
-        let start = 1.0 / n as f64;
-        let slope = if ramp > 1 { (1.0 - start) / (ramp - 1) as f64 } else { 0.0 };
+        let Ramp { length: ramp, start, slope } = self.ramp(n);
         let end = start + slope * ramp.saturating_sub(1) as f64;
         let total = 0.5 * (start + end) * ramp as f64 + (n - ramp) as f64 + prior;
         let (start, slope) = (start / total, slope / total);
@@ -53,6 +52,34 @@ impl Weights {
         weights.resize(n, 1.0 / total);
         weights.push(prior / total);
         weights
+    }
+}
+
+/// The weights of some observations before the prior joins: a straight line that rises to 1, and 1 from there on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ramp {
+    /// How many observations are on the line.
+    pub(super) length: usize,
+    pub(super) start: f64,
+    pub(super) slope: f64,
+}
+
+impl Ramp {
+    /// The weight of the observation with this rank.
+    #[inline]
+    pub(super) fn weight(self, rank: usize) -> f64 {
+        if rank < self.length { self.start + self.slope * rank as f64 } else { 1.0 }
+    }
+}
+
+impl Weights {
+    /// How `n` observations, at least one, rise in weight.
+    pub(super) fn ramp(self, n: usize) -> Ramp {
+        let length = if self == Weights::Recent { n.saturating_sub(FULL) } else { 0 };
+        // From 1/n on.
+        let start = 1.0 / n as f64;
+        let slope = if length > 1 { (1.0 - start) / (length - 1) as f64 } else { 0.0 };
+        Ramp { length, start, slope }
     }
 }
 
@@ -66,6 +93,8 @@ pub struct Mixture {
     /// One for each observation, and the prior's last; they sum to 1.
     pub(super) weights: Vec<f64>,
     prior_weight: f64,
+    /// How many kernels all the observations and the prior have, also where this mixture is only a part.
+    kernels: usize,
 }
 
 impl Mixture {
@@ -88,7 +117,20 @@ impl Mixture {
         });
         let widths = widths.collect();
         let weights = weights.normalized(n, options.prior_weight);
-        Mixture { axes: axes.to_vec(), places: columns, widths, weights, prior_weight: options.prior_weight }
+        let prior_weight = options.prior_weight;
+        Mixture { axes: axes.to_vec(), places: columns, widths, weights, prior_weight, kernels: n + 1 }
+    }
+
+    /// Some kernels of a mixture and its prior, with the weights that they have there.
+    pub(super) fn part(
+        axes: &[Axis],
+        places: Vec<Vec<f64>>,
+        widths: Vec<Widths>,
+        weights: Vec<f64>,
+        prior_weight: f64,
+        kernels: usize,
+    ) -> Mixture {
+        Mixture { axes: axes.to_vec(), places, widths, weights, prior_weight, kernels }
     }
 
     /// The number of observations, which is one less than the number of components.
@@ -116,10 +158,7 @@ impl Mixture {
 
     /// The probability of the observed choice and of each other one, under an observation's kernel.
     pub(super) fn choice_probabilities(&self, choices: usize) -> (f64, f64) {
-        // Each choice has a share of the prior's weight, the observed one has 1 on top.
-        let share = self.prior_weight / self.weights.len() as f64;
-        let all = 1.0 + share * choices as f64;
-        ((1.0 + share) / all, share / all)
+        choice_probabilities(choices, self.prior_weight, self.kernels)
     }
 
     /// `ln` of the density at a point in internal form, by the definition. Along a logarithmic axis it is the density
@@ -202,6 +241,14 @@ impl Mixture {
             }
         }
     }
+}
+
+/// The probability of the observed choice and of each other one, under one of so many kernels.
+pub(super) fn choice_probabilities(choices: usize, prior_weight: f64, kernels: usize) -> (f64, f64) {
+    // Each choice has a share of the prior's weight, the observed one has 1 on top.
+    let share = prior_weight / kernels as f64;
+    let all = 1.0 + share * choices as f64;
+    ((1.0 + share) / all, share / all)
 }
 
 /// Drops the observations with a coordinate that is no number, or a choice that does not exist.

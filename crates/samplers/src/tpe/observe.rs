@@ -34,8 +34,14 @@ pub(crate) struct Others<'a> {
 impl Others<'_> {
     /// The values that they have, oldest first.
     pub(crate) fn observe(&self, view: &StudyView, names: &[&str]) -> Vec<Vec<f64>> {
+        self.observe_numbered(view, names).1
+    }
+
+    /// Their numbers and the values that they have, oldest first.
+    pub(crate) fn observe_numbered(&self, view: &StudyView, names: &[&str]) -> (Vec<u32>, Vec<Vec<f64>>) {
         const CHUNK: usize = Column::<f64>::CHUNK;
-        let Some(columns) = columns(view, names) else { return vec![Vec::new(); names.len()] };
+        let mut numbers: Vec<u32> = Vec::new();
+        let Some(columns) = columns(view, names) else { return (numbers, vec![Vec::new(); names.len()]) };
         let mut observed: Vec<Vec<f64>> = names.iter().map(|_| Vec::with_capacity(view.trial_count())).collect();
         for chunk in 0..view.trial_count().div_ceil(CHUNK) {
             let slices: Vec<&[f64]> = columns.iter().map(|column| column.values().chunk(chunk)).collect();
@@ -49,12 +55,13 @@ impl Others<'_> {
                 }
             }
             for run in runs(counts) {
+                numbers.extend(run.clone().map(|offset| (chunk * CHUNK + offset) as u32));
                 for (observed, slice) in observed.iter_mut().zip(&slices) {
                     observed.extend_from_slice(&slice[run.clone()]);
                 }
             }
         }
-        observed
+        (numbers, observed)
     }
 
     /// Clears the marks of trials that do not count, whatever parameters they have.

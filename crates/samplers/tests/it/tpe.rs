@@ -131,6 +131,61 @@ fn what_is_kept_may_be_dropped() {
     }
 }
 
+/// Beyond a thousand trials models follow the study from view to view. Trials run, end late and in another order, fail
+/// and become good; older views are asked again; and all answers are those of a sampler that has kept nothing.
+#[test]
+fn what_is_kept_follows_the_study() {
+    for (multivariate, constant_liar) in [(true, true), (false, true), (true, false)] {
+        let options = TpeOptions { multivariate: Some(multivariate), constant_liar, ..TpeOptions::default() };
+        let keeping = Tpe::new(options);
+        let mut study = Study::minimize();
+        let spaces = spaces();
+        for number in 0..1050 {
+            let view = study.view();
+            let draw = |(name, d): &(&'static str, Distribution)| {
+                Random.sample_independent(&view, TrialNumber(number), 1, name, d)
+            };
+            let values: Vec<f64> = spaces.iter().map(draw).collect();
+            let params: Vec<_> = spaces.iter().zip(&values).map(|((name, d), value)| (*name, d, *value)).collect();
+            study.tell(&params, &[(values[3] - 1.0).abs() + values[0]]);
+        }
+        let (mut running, mut asked) = (Vec::new(), Vec::new());
+        let values = |sampler: &Tpe, view: &trialog_replay::StudyView, number| -> Vec<u64> {
+            sampler.sample_relative(view, number, 3).iter().map(|proposal| proposal.2.to_bits()).collect()
+        };
+        for step in 0..60_u32 {
+            let number = study.begin();
+            let view = study.view();
+            let proposed = values(&keeping, &view, number);
+            assert_eq!(proposed, values(&Tpe::new(options), &view, number), "step {step}");
+            let params: Vec<(&str, &Distribution, f64)> = spaces
+                .iter()
+                .zip(&proposed)
+                .map(|((name, d), bits)| (*name, d, f64::from_bits(*bits)))
+                // Some know only a part of their parameters.
+                .take(if step % 9 == 4 { 2 } else { 4 })
+                .collect();
+            study.set(number, &params);
+            running.push((number, f64::from(step % 7) * 0.1));
+            asked.push((view, number, proposed));
+            while running.len() > (step % 5) as usize + 2 {
+                let (number, value) = running.remove((step as usize * 3) % running.len());
+                study.end(number, if step % 11 == 3 { &[] } else { std::slice::from_ref(&value) });
+            }
+            if step % 13 == 12 {
+                let (view, number, proposed) = &asked[step as usize - 7];
+                assert_eq!(values(&keeping, view, *number), *proposed, "step {step}, going back");
+            }
+            if step == 40 {
+                keeping.drop_caches();
+            }
+        }
+        for (view, number, proposed) in asked.iter().rev() {
+            assert_eq!(values(&keeping, view, *number), *proposed, "going back to the beginning");
+        }
+    }
+}
+
 #[test]
 fn running_trials_repel() {
     let x = distribution("float 0 1 0 0");
