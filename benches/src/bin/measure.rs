@@ -32,6 +32,11 @@ const MEASURES: &[(&str, Measure)] = &[
     ("memory-random", memory_random),
     ("tpe-ask-1k", tpe_ask),
     ("tpe-ask-10k", tpe_ask),
+    ("tpe-ask-own-history", tpe_ask_own_history),
+    ("tpe-univariate-ask", tpe_univariate_ask),
+    ("tpe-ask-zombies", tpe_ask_zombies),
+    ("tpe-two-objectives-ask", tpe_two_objectives_ask),
+    ("nsga2-trial", nsga2_trial),
     ("replay-1m", replay),
     ("open-50k", open_study),
     ("open-1m", open_study),
@@ -205,6 +210,71 @@ fn tpe_ask(given: &Given) -> Result<(), BoxError> {
     let study = Storage::in_memory()?.study("bench").sampler(Tpe::default()).seed(1).create()?;
     preload(&study, given.n)?;
     time_asks(given, &study)
+}
+
+/// The same where the trials before are TPE's own, which crowd about the optimum.
+fn tpe_ask_own_history(given: &Given) -> Result<(), BoxError> {
+    let study = Storage::in_memory()?.study("bench").sampler(Tpe::default()).seed(1).create()?;
+    run_trials(&study, given.n)?;
+    time_asks(given, &study)
+}
+
+/// Each of the five parameters on its own.
+fn tpe_univariate_ask(given: &Given) -> Result<(), BoxError> {
+    let sampler = Tpe::new(TpeOptions { multivariate: Some(false), ..TpeOptions::default() });
+    let study = Storage::in_memory()?.study("bench").sampler(sampler).seed(1).create()?;
+    preload(&study, given.n)?;
+    time_asks(given, &study)
+}
+
+/// With two hundred trials that run for ever.
+fn tpe_ask_zombies(given: &Given) -> Result<(), BoxError> {
+    let study = Storage::in_memory()?.study("bench").sampler(Tpe::default()).seed(1).create()?;
+    for _ in 0..200 {
+        suggest(&mut study.ask()?)?;
+    }
+    preload(&study, given.n)?;
+    time_asks(given, &study)
+}
+
+/// `n` trials of two objectives before, of which a tenth count as good.
+fn tpe_two_objectives_ask(given: &Given) -> Result<(), BoxError> {
+    let study = two_objectives(Tpe::default())?;
+    let told = |study: &Study| -> Result<f64, BoxError> {
+        let clock = Clock::start();
+        let mut trial = study.ask()?;
+        let value = suggest(&mut trial)?;
+        let wall = clock.read().0 * 1e6;
+        let x: f64 = trial.suggest_float("x0", -5.0..=5.0)?;
+        study.tell(&trial, [value, value - 4.0 * x + 4.0])?;
+        Ok(wall)
+    };
+    for _ in 0..given.n {
+        told(&study)?;
+    }
+    let walls = (0..ASKS).map(|_| told(&study)).collect::<Result<_, _>>()?;
+    summary(given, walls);
+    Ok(())
+}
+
+fn two_objectives<S: trialog::samplers::Sampler + 'static>(sampler: S) -> trialog::Result<Study> {
+    let directions = [trialog::Direction::Minimize; 2];
+    Storage::in_memory()?.study("bench").sampler(sampler).directions(directions).seed(1).create()
+}
+
+/// `n` whole trials of NSGA-II with two objectives, one after the other: the mean of one.
+fn nsga2_trial(given: &Given) -> Result<(), BoxError> {
+    let study = two_objectives(trialog::samplers::Nsga2::default())?;
+    let clock = Clock::start();
+    for _ in 0..given.n {
+        let mut trial = study.ask()?;
+        let value = suggest(&mut trial)?;
+        let x: f64 = trial.suggest_float("x0", -5.0..=5.0)?;
+        study.tell(&trial, [value, value - 4.0 * x + 4.0])?;
+    }
+    let (wall, cpu) = clock.read();
+    figure(given, "us", wall / given.n as f64 * 1e6, &json!({ "cpu_us": cpu / given.n as f64 * 1e6 }));
+    Ok(())
 }
 
 /// A worker died in the first trial, which runs for ever; `n` trials have finished since. The sampler never leaves

@@ -6,7 +6,6 @@
 
 mod body;
 mod error;
-pub mod optuna;
 mod table;
 mod wire;
 

@@ -500,7 +500,6 @@ impl Work {
         let named = trial.or(study).or(param);
         match self.phase {
             Phase::Placed(_) => Some(named.unwrap_or(Why::Numbers)),
-            _ if matches!(op, Op::UndoAmendment { .. }) => Some(named.unwrap_or(Why::Numbers)),
             _ => named,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use trialog_ops::ComponentSpec;
 pub use trialog_ops::{Options, SpecError};
 
-use crate::{CmaEs, Gp, Grid, PartialFixed, Qmc, Random, Sampler, Tpe};
+use crate::{Grid, Nsga2, Nsga3, PartialFixed, Qmc, Random, Sampler, Tpe};
 
 /// One sampler that can be named.
 pub type Entry = trialog_ops::Entry<dyn Sampler>;
@@ -19,22 +19,10 @@ pub const REGISTRY: &[Entry] = &[
         build: |options| Ok(Arc::new(Tpe::from_options(options)?)),
     },
     Entry {
-        name: "gp",
-        version: 1,
-        about: "Gaussian processes: few, expensive trials of up to some twenty parameters",
-        build: |options| Ok(Arc::new(Gp::from_options(options)?)),
-    },
-    Entry {
         name: "random",
         version: 1,
         about: "uniform draws, every parameter on its own",
         build: |options| Ok(Arc::new(Random::from_options(options)?)),
-    },
-    Entry {
-        name: "cmaes",
-        version: 1,
-        about: "CMA-ES: a normal distribution that follows the good trials, for numbers and one objective",
-        build: |options| Ok(Arc::new(CmaEs::from_options(options)?)),
     },
     Entry {
         name: "qmc",
@@ -53,6 +41,18 @@ pub const REGISTRY: &[Entry] = &[
         version: 1,
         about: "another sampler, with some parameters held fixed",
         build: |options| Ok(Arc::new(PartialFixed::from_options(options)?)),
+    },
+    Entry {
+        name: "nsga2",
+        version: 1,
+        about: "genetic search (NSGA-II): for two or three objectives, cheap trials and many of them",
+        build: |options| Ok(Arc::new(Nsga2::from_options(options)?)),
+    },
+    Entry {
+        name: "nsga3",
+        version: 1,
+        about: "genetic search along directions (NSGA-III): for three objectives and more",
+        build: |options| Ok(Arc::new(Nsga3::from_options(options)?)),
     },
 ];
 

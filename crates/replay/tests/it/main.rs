@@ -12,4 +12,3 @@ mod naive;
 mod random;
 mod snapshot;
 mod table;
-mod void_cases;
