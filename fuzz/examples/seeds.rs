@@ -18,6 +18,7 @@ use trialog_testkit::FakeOs;
 
 const GOLDEN_RECORDS: &str = include_str!("../../crates/codec/tests/golden/v1/records.txt");
 const GOLDEN_SNAPSHOT: &str = include_str!("../../crates/replay/tests/it/golden/snapshot-1.hex");
+const GOLDEN_SNAPSHOT_3: &str = include_str!("../../crates/replay/tests/it/golden/snapshot-3.hex");
 const GOLDEN_LOG: &[u8] = include_bytes!("../../crates/journal-file/tests/golden/log-v1.bin");
 
 const PATH: &str = "study.tlog";
@@ -149,7 +150,7 @@ fn state(records: &[Vec<u8>]) -> State {
 }
 
 fn snapshots() -> Vec<(String, Vec<u8>)> {
-    let mut seeds = vec![("golden".into(), bytes(GOLDEN_SNAPSHOT))];
+    let mut seeds = vec![("golden".into(), bytes(GOLDEN_SNAPSHOT)), ("golden-3".into(), bytes(GOLDEN_SNAPSHOT_3))];
     for seed in 0..6 {
         let records = drawn_records(seed);
         let mut snapshot = Vec::new();

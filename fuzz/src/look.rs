@@ -25,6 +25,7 @@ fn study(view: &StudyView) {
     assert_eq!(view.waiting().count(), view.count(TrialState::Waiting));
     assert!(view.best().count() <= view.count(TrialState::Complete));
     assert!(view.pareto_front().all(|trial| trial.state() == TrialState::Complete && trial.is_feasible()));
+    assert!(view.voided().count() <= view.changed().count());
     assert!(view.metric_names().is_none_or(|names| names.len() == view.directions().len()));
     assert!(view.user_attrs().all(|(key, value)| view.user_attr(key) == Some(value)));
     view.system_attrs().for_each(drop);
@@ -57,6 +58,11 @@ fn study(view: &StudyView) {
 
 fn trial(view: &StudyView, trial: TrialView<'_>) {
     assert_eq!(trial.values().count(), if trial.value(0).is_some() { view.directions().len() } else { 0 });
+    assert!(trial.voided().is_none() || trial.state() == TrialState::Fail);
+    assert!(
+        trial.amendments().len() <= trial.changes().len()
+            && trial.told_state().is_finished() >= trial.state().is_finished()
+    );
     std::hint::black_box((trial.id(), trial.start(), trial.end(), trial.violation()));
     for (name, distribution, value) in trial.params() {
         assert!(!value.is_nan() && trial.param(name).is_some());

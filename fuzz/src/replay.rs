@@ -4,9 +4,9 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use trialog_codec::{DecodeError, decode_record};
 use trialog_ops::{
-    Budget, Choice, ComponentSpec, Direction, Distribution, FinalState, FloatDistribution, IntDistribution, Json, Op,
-    Param, ParamDef, ParamKey, ParamRef, Record, RetryPolicy, SessionId, SessionKey, SessionRef, StudyConfig, StudyId,
-    Timestamp, TrialId, TrialState, TrialTemplate, WorkerKey,
+    Amendment, Budget, Choice, ComponentSpec, Direction, Distribution, FinalState, FloatDistribution,
+    IntDistribution, Json, Note, Op, Param, ParamDef, ParamKey, ParamRef, Record, RetryPolicy, SessionId,
+    SessionKey, SessionRef, StudyConfig, StudyId, Timestamp, TrialId, TrialState, TrialTemplate, WorkerKey,
 };
 use trialog_replay::State;
 
@@ -87,7 +87,7 @@ fn some<T>(u: &mut Unstructured<'_>, most: usize, one: fn(&mut Unstructured<'_>)
 }
 
 fn op(u: &mut Unstructured<'_>) -> Result<Op> {
-    Ok(match u.int_in_range(0..=28)? {
+    Ok(match u.int_in_range(0..=33)? {
         0 => Op::CreateStudy { name: name(u)?, directions: some(u, 3, direction)?, config: option(u, config)? },
         1 => Op::DeleteStudy { study: study(u)? },
         2 => Op::SetStudyUserAttr { study: study(u)?, key: name(u)?, value: json(u)? },
@@ -122,7 +122,24 @@ fn op(u: &mut Unstructured<'_>) -> Result<Op> {
             let worker = WorkerKey(u.int_in_range(0..=4)?);
             Op::DeclareLost { worker, seen: u.int_in_range(0..=40)?, end: time(u)? }
         }
+        28 | 29 => Op::VoidTrial { trial: trial(u)?, note: note(u)? },
+        30 => Op::UnvoidTrial { trial: trial(u)?, note: note(u)? },
+        31 => Op::AmendTrial { trial: trial(u)?, amendment: Box::new(amendment(u)?), note: note(u)? },
+        32 => Op::UndoAmendment { trial: trial(u)?, change: u.int_in_range(0..=3)?, note: note(u)? },
         _ => Op::Skipped { code: 0x80 | u8::arbitrary(u)? },
+    })
+}
+
+fn note(u: &mut Unstructured<'_>) -> Result<Box<Note>> {
+    Ok(Box::new(Note { by: name(u)?, at: time(u)?, reason: name(u)? }))
+}
+
+fn amendment(u: &mut Unstructured<'_>) -> Result<Amendment> {
+    Ok(Amendment {
+        state: option(u, |u| Ok(*u.choose(&[FinalState::Complete, FinalState::Pruned, FinalState::Fail])?))?,
+        values: option(u, |u| some(u, 3, float))?,
+        user_attrs: some(u, 2, |u| Ok((name(u)?, option(u, json)?)))?,
+        constraints: some(u, 2, |u| Ok((name(u)?, option(u, float)?)))?,
     })
 }
 

@@ -2,7 +2,9 @@
 //! state when the snapshot was read.
 
 use trialog_codec::decode_record;
-use trialog_ops::{FinalState, Op, ParamKey, Record, SessionId, SessionRef, StudyId, Timestamp, TrialId};
+use trialog_ops::{
+    Amendment, FinalState, Note, Op, ParamKey, Record, SessionId, SessionRef, StudyId, Timestamp, TrialId,
+};
 use trialog_replay::State;
 
 use crate::memory::in_proportion;
@@ -63,6 +65,12 @@ fn one_of_each(state: &State) -> Record {
         let study = state.trial(trial).and_then(|(study, _)| state.view(study));
         let values = study.map_or(Vec::new(), |study| vec![0.125; study.directions().len()]);
         ops.push(Op::FinishTrial { trial, state: FinalState::Complete, values, end: at });
+        let note = || Box::new(Note { by: "f".into(), at, reason: "r".into() });
+        let amendment = Box::new(Amendment { user_attrs: vec![("a".into(), None)], ..Amendment::default() });
+        ops.push(Op::UnvoidTrial { trial, note: note() });
+        ops.push(Op::AmendTrial { trial, amendment, note: note() });
+        ops.push(Op::UndoAmendment { trial, change: 0, note: note() });
+        ops.push(Op::VoidTrial { trial, note: note() });
     }
     for study in (0..4).map(StudyId) {
         ops.push(Op::CreateTrial { study, start: Timestamp(4) });

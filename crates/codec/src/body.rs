@@ -5,8 +5,8 @@ use bincode::de::BorrowDecode;
 use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 use trialog_ops::{
-    Budget, Direction, FinalState, Json, Op, Param, ParamKey, ParamRef, RetryPolicy, StudyConfig, StudyId,
-    Timestamp, TrialId, TrialState, TrialTemplate, WorkerKey,
+    Amendment, Budget, Direction, FinalState, Json, Note, Op, Param, ParamKey, ParamRef, RetryPolicy, StudyConfig,
+    StudyId, Timestamp, TrialId, TrialState, TrialTemplate, WorkerKey,
 };
 
 use crate::table::code;
@@ -127,6 +127,48 @@ struct DeclareLost {
     end: Time,
 }
 
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct NoteBody<'a> {
+    by: &'a str,
+    at: Time,
+    reason: &'a str,
+}
+
+impl<'a> From<&'a Note> for NoteBody<'a> {
+    fn from(note: &'a Note) -> NoteBody<'a> {
+        NoteBody { by: &note.by, at: note.at.into(), reason: &note.reason }
+    }
+}
+
+impl From<NoteBody<'_>> for Box<Note> {
+    fn from(body: NoteBody<'_>) -> Box<Note> {
+        Box::new(Note { by: body.by.to_owned(), at: body.at.into(), reason: body.reason.to_owned() })
+    }
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct VoidTrial<'a> {
+    trial: u64,
+    note: NoteBody<'a>,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct AmendTrial<'a> {
+    trial: u64,
+    state: Option<One<'a, FinalState>>,
+    values: Option<Many<'a, f64>>,
+    user_attrs: Many<'a, (String, Option<Json>)>,
+    constraints: Many<'a, (String, Option<f64>)>,
+    note: NoteBody<'a>,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct UndoAmendment<'a> {
+    trial: u64,
+    change: u32,
+    note: NoteBody<'a>,
+}
+
 /// Writes an op's body. Allocates nothing beyond the output.
 pub(crate) fn encode<E: Encoder>(op: &Op, e: &mut E) -> Result<(), EncodeError> {
     match op {
@@ -181,6 +223,21 @@ pub(crate) fn encode<E: Encoder>(op: &Op, e: &mut E) -> Result<(), EncodeError> 
         Op::RenewLease { lease_ms } => lease_ms.encode(e),
         Op::DeclareLost { worker, seen, end } => {
             DeclareLost { worker: worker.0, seen: *seen, end: (*end).into() }.encode(e)
+        }
+        Op::VoidTrial { trial, note } | Op::UnvoidTrial { trial, note } => {
+            VoidTrial { trial: trial.0, note: (&**note).into() }.encode(e)
+        }
+        Op::AmendTrial { trial, amendment, note } => AmendTrial {
+            trial: trial.0,
+            state: amendment.state.as_ref().map(One::of),
+            values: amendment.values.as_deref().map(Many::of),
+            user_attrs: Many::of(&amendment.user_attrs),
+            constraints: Many::of(&amendment.constraints),
+            note: (&**note).into(),
+        }
+        .encode(e),
+        Op::UndoAmendment { trial, change, note } => {
+            UndoAmendment { trial: trial.0, change: *change, note: (&**note).into() }.encode(e)
         }
         Op::Skipped { .. } => Ok(()),
     }
@@ -335,6 +392,29 @@ pub(crate) fn decode(code: u8, d: &mut BytesDecoder<'_>) -> Result<Option<Op>, D
         code::DECLARE_LOST => {
             let DeclareLost { worker, seen, end } = DeclareLost::borrow_decode(d)?;
             Op::DeclareLost { worker: WorkerKey(worker), seen, end: end.into() }
+        }
+        code::VOID_TRIAL => {
+            let VoidTrial { trial, note } = VoidTrial::borrow_decode(d)?;
+            Op::VoidTrial { trial: TrialId(trial), note: note.into() }
+        }
+        code::UNVOID_TRIAL => {
+            let VoidTrial { trial, note } = VoidTrial::borrow_decode(d)?;
+            Op::UnvoidTrial { trial: TrialId(trial), note: note.into() }
+        }
+        code::AMEND_TRIAL => {
+            let body = AmendTrial::borrow_decode(d)?;
+            let amendment = Amendment {
+                state: body.state.map(One::into_inner),
+                values: body.values.map(Many::into_inner),
+                user_attrs: body.user_attrs.into_inner(),
+                constraints: body.constraints.into_inner(),
+            };
+            let note = body.note.into();
+            Op::AmendTrial { trial: TrialId(body.trial), amendment: Box::new(amendment), note }
+        }
+        code::UNDO_AMENDMENT => {
+            let UndoAmendment { trial, change, note } = UndoAmendment::borrow_decode(d)?;
+            Op::UndoAmendment { trial: TrialId(trial), change, note: note.into() }
         }
         _ => return Ok(None),
     }))

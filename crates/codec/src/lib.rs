@@ -6,6 +6,7 @@
 
 mod body;
 mod error;
+pub mod optuna;
 mod table;
 mod wire;
 

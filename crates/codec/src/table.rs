@@ -27,6 +27,11 @@ pub(crate) mod code {
     pub(crate) const SET_RETRY_POLICY: u8 = 0x13;
     pub(crate) const RENEW_LEASE: u8 = 0x14;
     pub(crate) const DECLARE_LOST: u8 = 0x15;
+    // A reader that passed over one of these would show another best trial than everybody else: below 0x80, all of them.
+    pub(crate) const VOID_TRIAL: u8 = 0x16;
+    pub(crate) const UNVOID_TRIAL: u8 = 0x17;
+    pub(crate) const AMEND_TRIAL: u8 = 0x18;
+    pub(crate) const UNDO_AMENDMENT: u8 = 0x19;
 }
 
 /// One op of the format.
@@ -87,6 +92,27 @@ pub const OPS: &[OpSpec] = &[
     op(code::SET_RETRY_POLICY, "set_retry_policy", &["study: u32", "retries_max: u32", "inherit_reports: bool"]),
     op(code::RENEW_LEASE, "renew_lease", &["lease_ms: u64"]),
     op(code::DECLARE_LOST, "declare_lost", &["worker: u32", "seen: u64", "end: time"]),
+    op(code::VOID_TRIAL, "void_trial", &["trial: u64", "by: str", "at: time", "reason: str"]),
+    op(code::UNVOID_TRIAL, "unvoid_trial", &["trial: u64", "by: str", "at: time", "reason: str"]),
+    op(
+        code::AMEND_TRIAL,
+        "amend_trial",
+        &[
+            "trial: u64",
+            "state: final_state?",
+            "values: [number]?",
+            "user_attrs: [(str, json?)]",
+            "constraints: [(str, number?)]",
+            "by: str",
+            "at: time",
+            "reason: str",
+        ],
+    ),
+    op(
+        code::UNDO_AMENDMENT,
+        "undo_amendment",
+        &["trial: u64", "change: u32", "by: str", "at: time", "reason: str"],
+    ),
 ];
 
 const fn op(code: u8, name: &'static str, fields: &'static [&'static str]) -> OpSpec {
@@ -118,6 +144,10 @@ pub fn code_of(op: &Op) -> u8 {
         Op::SetRetryPolicy { .. } => code::SET_RETRY_POLICY,
         Op::RenewLease { .. } => code::RENEW_LEASE,
         Op::DeclareLost { .. } => code::DECLARE_LOST,
+        Op::VoidTrial { .. } => code::VOID_TRIAL,
+        Op::UnvoidTrial { .. } => code::UNVOID_TRIAL,
+        Op::AmendTrial { .. } => code::AMEND_TRIAL,
+        Op::UndoAmendment { .. } => code::UNDO_AMENDMENT,
         // An empty body under a code of the lower half would be read as that op, cut short.
         Op::Skipped { code } => code | SKIPPABLE,
     }

@@ -506,6 +506,18 @@ impl<T: Form> Form for (String, T) {
     }
 }
 
+impl<T: Form> Form for Option<T> {
+    const BYTES_MIN: usize = 1;
+
+    fn put<E: Encoder>(&self, e: &mut E) -> Result<(), EncodeError> {
+        self.as_ref().map(One::of).encode(e)
+    }
+
+    fn take<'de, D: BorrowDecoder<'de>>(d: &mut D) -> Result<Option<T>, DecodeError> {
+        Ok(Option::<One<'_, T>>::borrow_decode(d)?.map(One::into_inner))
+    }
+}
+
 /// A step and what was reported there, NaN included.
 impl Form for (u64, f64) {
     const BYTES_MIN: usize = 9;

@@ -500,6 +500,7 @@ impl Work {
         let named = trial.or(study).or(param);
         match self.phase {
             Phase::Placed(_) => Some(named.unwrap_or(Why::Numbers)),
+            _ if matches!(op, Op::UndoAmendment { .. }) => Some(named.unwrap_or(Why::Numbers)),
             _ => named,
         }
     }

@@ -117,7 +117,11 @@ pub(crate) fn trial_of(op: &Op) -> Option<TrialId> {
         | Op::FinishTrial { trial, .. }
         | Op::SetTrialUserAttr { trial, .. }
         | Op::SetTrialSystemAttr { trial, .. }
-        | Op::SetConstraint { trial, .. } => Some(*trial),
+        | Op::SetConstraint { trial, .. }
+        | Op::VoidTrial { trial, .. }
+        | Op::UnvoidTrial { trial, .. }
+        | Op::AmendTrial { trial, .. }
+        | Op::UndoAmendment { trial, .. } => Some(*trial),
         _ => None,
     }
 }

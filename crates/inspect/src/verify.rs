@@ -219,7 +219,9 @@ pub(crate) fn is_placed(op: &Op, known: Counts) -> bool {
         op,
         Op::CreateStudy { .. } | Op::CreateTrial { .. } | Op::AddTrial { .. } | Op::DeclareLost { .. }
     );
-    !makes
+    // It counts the changes of its trial, and some of them may be lost.
+    let counts = matches!(op, Op::UndoAmendment { .. });
+    !(makes || counts)
         && trial_of(op).is_none_or(|trial| trial.0 < known.trials)
         && study_of(op).is_none_or(|study| u64::from(study.0) < known.studies)
         && key_of(op).is_none_or(|key| u64::from(key) < known.params)

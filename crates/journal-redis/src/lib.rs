@@ -1,1 +1,791 @@
-//! The journal on a Redis server that many machines share.
+//! Trialog's journal on a Redis server that many machines share: Redis 6 to 8 and Valkey; alone, behind Sentinels, or
+//! as a cluster. `docs/format.md`, section "Redis", owns the keys.
+//!
+//! The log is one stream. An append is one script and so one round trip: the script checks that the log still holds what
+//! this writer has seen of it, that the batch is not there already, adds it at the end, and sends what others
+//! appended in between. A reader sees what scripts have done and nothing in between.
+//!
+//! What is assumed of the server:
+//! - a script is atomic: all of it takes place or nothing does, in memory, on replicas and in the append-only file;
+//! - keys that do not expire are kept: eviction policies that touch them are refused;
+//! - it may lose its end at any time, since a failover and most persistence settings allow that. Every position has a chain value that
+//!   depends on all before it, and every call says which one it has seen last: a server that went back, whatever was
+//!   appended to it since, is [`Error::Regressed`] for everybody who has seen more.
+
+mod entry;
+mod known;
+mod link;
+mod scripts;
+mod server;
+mod snapshot;
+mod target;
+
+pub use server::Server;
+pub use target::{BadUrl, Options, Target};
+
+use entry::{Batch, Entry, Misfit, Tip, bytes_of, number_of, text_of};
+use known::{Known, Stored, TAIL_BYTES};
+use link::Link;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use redis::{Cmd, ErrorKind, ServerErrorKind, Value};
+use scripts::{FORMAT, Keys, Script, Scripts};
+use snapshot::Role;
+use std::fmt;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use trialog_journal::group::{Group, Syncs};
+use trialog_journal::{
+    Durability, Error, Extent, History, Journal, RECORD_BYTES_MAX, Seq, SnapshotSource, Visitor,
+};
+
+/// How many bytes of others' records come along with the reply to an append.
+const NEWS_BYTES_MAX: u32 = 256 << 10;
+/// How many entries are read at once, however short they are.
+const PAGE_ENTRIES: u32 = 20_000;
+/// The longest single wait for the server to wake us, after which it is asked whether it still has the log.
+const WAKE_MAX: Duration = Duration::from_secs(2);
+/// How many entries are given up at once: the server does nothing else meanwhile.
+const TRIM_ENTRIES: u32 = 1_000;
+/// How often something is read again that vanished while it was read.
+const LOOKS_AGAIN: u32 = 3;
+
+/// A handle on a log on Redis. Share one between the threads of a process: they then share round trips.
+pub struct RedisJournal {
+    target: Arc<Target>,
+    location: String,
+    keys: Keys,
+    scripts: Scripts,
+    log_id: String,
+    read_only: bool,
+    server: Server,
+    /// The process that made the connections.
+    process: AtomicU32,
+    failures: Arc<AtomicU64>,
+    /// Taken before `known`, and held over each exchange: what is known cannot move in between.
+    line: Mutex<Line>,
+    known: Mutex<Known>,
+    group: Group,
+    syncs: Syncs,
+    /// On which durable appends wait, so that others go on meanwhile.
+    sync_link: Mutex<Link>,
+    /// On which readers wait to be woken; as many as wait at once.
+    wait_links: Mutex<Vec<Link>>,
+}
+
+struct Line {
+    link: Link,
+    writer: Writer,
+}
+
+/// Whose batches these are, and how many there were: what a retried batch is recognised by.
+struct Writer {
+    id: String,
+    counter: u64,
+}
+
+/// What the server says when it is asked for the log's end.
+struct Look {
+    /// Where the caller's batch begins, or the end.
+    first: u64,
+    end: Tip,
+    trimmed: u64,
+    base: Option<Stored>,
+    news: Vec<Value>,
+}
+
+impl fmt::Debug for RedisJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisJournal").field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
+impl RedisJournal {
+    /// Opens the log, and makes it if it is not there and that is wanted.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotALog`], [`Error::NewerFormat`], [`Error::Unsupported`] for a server that is
+    /// too old for what is asked or may throw keys away, or what the server says.
+    pub fn open(target: Target, read_only: bool, create: bool) -> Result<RedisJournal, Error> {
+        let location = target.location();
+        let unsupported = |detail: String| Error::Unsupported { location: location.clone(), detail };
+        if target.tls && !cfg!(feature = "tls") {
+            return Err(unsupported(
+                "this program was built without TLS; build it with the feature redis-tls".to_owned(),
+            ));
+        }
+        let target = Arc::new(target);
+        let failures = Arc::new(AtomicU64::new(0));
+        let link = || Link::new(Arc::clone(&target), Arc::clone(&failures));
+        let (mut line, keys, scripts) = (link(), Keys::new(&target.prefix), Scripts::new());
+        let server = line.run("ask about", Server::ask)?;
+        check_server(&server, &target.options).map_err(unsupported)?;
+        let new_id = if create && !read_only { random_hex(&location, 16)? } else { String::new() };
+        let start = Tip::start(&new_id);
+        let reply = line.run("open", |connection| {
+            call(connection, &scripts.create, &[&keys.tip, &keys.log], &|call| {
+                call.arg(&new_id).arg(&start.chain).arg(FORMAT);
+            })
+        })?;
+        let [log_id, format] = texts(reply).unwrap_or_default();
+        match format.as_str() {
+            "" => return Err(Error::NotFound { location }),
+            "other" => {
+                let found = format!("the key {} is there without one that belongs to it", keys.log);
+                return Err(Error::NotALog { location, found });
+            }
+            _ => check_format(&location, &format)?,
+        }
+        Ok(RedisJournal {
+            known: Mutex::new(Known::new(Tip::start(&log_id))),
+            line: Mutex::new(Line { link: line, writer: Writer::new(&location)? }),
+            sync_link: Mutex::new(link()),
+            wait_links: Mutex::default(),
+            group: Group::default(),
+            syncs: Syncs::default(),
+            process: AtomicU32::new(std::process::id()),
+            target,
+            location,
+            keys,
+            scripts,
+            log_id,
+            read_only,
+            server,
+            failures,
+        })
+    }
+
+    /// What the server said of itself when the log was opened: [`Server`] prints what that is worth.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// What tells this log from all others.
+    #[must_use]
+    pub fn log_id(&self) -> &str {
+        &self.log_id
+    }
+
+    /// How many attempts to do something on the server have failed and were made again or given up, so far.
+    #[must_use]
+    pub fn failed_attempts(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        lock(&self.known)
+    }
+
+    /// In a forked child the connections are the parent's. True if this is one.
+    fn is_forked(&self) -> Result<bool, Error> {
+        let process = std::process::id();
+        if self.process.load(Ordering::Relaxed) == process {
+            return Ok(false);
+        }
+        let mut line = lock(&self.line);
+        line.link.reset();
+        line.writer = Writer::new(&self.location)?;
+        lock(&self.sync_link).reset();
+        lock(&self.wait_links).clear();
+        self.group.reset();
+        self.syncs.reset();
+        self.process.store(process, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    fn query(&self, action: &'static str, command: &Cmd) -> Result<Value, Error> {
+        lock(&self.line).link.run(action, |connection| command.query(connection))
+    }
+
+    /// Runs a script that begins by checking a position.
+    fn eval(
+        &self,
+        action: &'static str,
+        script: &Script,
+        keys: &[&str],
+        seen: &Tip,
+        arguments: impl Fn(&mut Cmd),
+    ) -> Result<Vec<Value>, Error> {
+        let mut line = lock(&self.line);
+        let reply = line.link.run(action, |connection| {
+            call(connection, script, keys, &|call| {
+                call.arg(&self.log_id).arg(seen.seq).arg(seen.bytes).arg(&seen.chain);
+                arguments(call);
+            })
+        })?;
+        self.checked(reply, seen)
+    }
+
+    /// The reply of a script whose check went well.
+    fn checked(&self, reply: Value, seen: &Tip) -> Result<Vec<Value>, Error> {
+        let Value::Array(mut parts) = reply else { return Err(self.odd_reply()) };
+        let word = parts.first_mut().map(std::mem::take).and_then(bytes_of).unwrap_or_default();
+        let detail = parts.get_mut(1);
+        match word.as_slice() {
+            b"lost" => {
+                let found = detail.map(std::mem::take).and_then(number_of).unwrap_or(0);
+                Err(Error::Regressed { location: self.location.clone(), seen: seen.seq, found })
+            }
+            b"format" => {
+                let format = detail.map(std::mem::take).and_then(text_of).unwrap_or_default();
+                check_format(&self.location, &format)?;
+                Err(self.odd_reply())
+            }
+            _ => {
+                parts[0] = Value::BulkString(word);
+                Ok(parts)
+            }
+        }
+    }
+
+    fn odd_reply(&self) -> Error {
+        let source = io::Error::new(io::ErrorKind::InvalidData, "it answers what no script of ours says");
+        Error::Io { location: self.location.clone(), action: "talk to", source }
+    }
+
+    /// One exchange over `link`: appends a batch, or looks. `None` if the log does not end where it should.
+    fn exchange(
+        &self,
+        link: &mut Link,
+        writer: &Writer,
+        seen: &Tip,
+        what: &What<'_>,
+    ) -> Result<Option<Look>, Error> {
+        let keys = [self.keys.tip.as_str(), &self.keys.log, &self.keys.writers];
+        let (count, at) = match *what {
+            What::Append { count, at, .. } => (count as i64, at.map_or(-1, |at| at as i64)),
+            What::Look => (0, -1),
+            What::Touch => (-1, -1),
+        };
+        let news_max = if matches!(what, What::Touch) { 0 } else { NEWS_BYTES_MAX };
+        let action = if count > 0 { "append to" } else { "look at" };
+        let arguments = |call: &mut Cmd| {
+            call.arg(&self.log_id).arg(seen.seq).arg(seen.bytes).arg(&seen.chain);
+            call.arg(news_max).arg(&writer.id).arg(writer.counter).arg(count).arg(at);
+            if let What::Append { batch, crc, .. } = what {
+                call.arg(*batch).arg(crc.as_str());
+            }
+        };
+        let reply = match what {
+            What::Touch => link.run("sync", |connection| {
+                let looked = call(connection, &self.scripts.log, &keys, &arguments)?;
+                self.wait_for_copies(connection).map(|()| looked)
+            })?,
+            _ => link.run(action, |connection| call(connection, &self.scripts.log, &keys, &arguments))?,
+        };
+        let reply = self.checked(reply, seen)?;
+        if reply.first() == Some(&Value::BulkString(b"moved".to_vec())) {
+            return Ok(None);
+        }
+        self.look_of(reply).map(Some).ok_or_else(|| self.odd_reply())
+    }
+
+    fn look_of(&self, reply: Vec<Value>) -> Option<Look> {
+        let [_, first, seq, bytes, chain, trimmed, base, news] = <[Value; 8]>::try_from(reply).ok()?;
+        let Value::Array(news) = news else { return None };
+        Some(Look {
+            first: number_of(first)?,
+            end: Tip { seq: number_of(seq)?, bytes: number_of(bytes)?, chain: text_of(chain)? },
+            trimmed: number_of(trimmed)?,
+            base: text_of(base).as_deref().and_then(Stored::parse),
+            news,
+        })
+    }
+
+    /// Waits until what this connection wrote, and so all before it, is where the options say.
+    fn wait_for_copies(&self, connection: &mut redis::Connection) -> redis::RedisResult<()> {
+        let options = &self.target.options;
+        let millis = millis(options.wait);
+        // The server is silent for as long as it waits.
+        connection.set_read_timeout(Some(options.wait + options.timeout))?;
+        let short = |found: u32, wanted: u32, what: &str| {
+            let detail = format!("only {found} of {wanted} {what} have it after {millis} ms");
+            redis::RedisError::from((
+                ErrorKind::Client,
+                "the record is there, and not as safe as asked for",
+                detail,
+            ))
+        };
+        let replicas = options.wait_replicas;
+        if options.wait_aof {
+            let (local, remote): (u32, u32) =
+                redis::cmd("WAITAOF").arg(1).arg(replicas).arg(millis).query(connection)?;
+            if local < 1 {
+                return Err(short(local, 1, "append-only files"));
+            }
+            return if remote < replicas {
+                Err(short(remote, replicas, "replicas' append-only files"))
+            } else {
+                Ok(())
+            };
+        }
+        let found: u32 = redis::cmd("WAIT").arg(replicas).arg(millis).query(connection)?;
+        if found < replicas { Err(short(found, replicas, "replicas")) } else { Ok(()) }
+    }
+
+    /// Appends a batch and takes note of what came back.
+    fn commit(&self, batch: &[u8], count: u64, at: Option<u64>) -> Result<Option<u64>, Error> {
+        let mut line = lock(&self.line);
+        let Line { link, writer } = &mut *line;
+        let seen = self.known().tip().clone();
+        let what = if count > 0 {
+            writer.counter += 1;
+            What::Append { batch, count, at, crc: format!("{:08x}", crc32fast::hash(batch)) }
+        } else {
+            What::Look
+        };
+        let Some(look) = self.exchange(link, writer, &seen, &what)? else { return Ok(None) };
+        let mut known = self.known();
+        let (first, end) = (look.first, look.end.clone());
+        self.adopt(&mut known, look);
+        if count > 0 && known.tip().seq == first && known.tip().after(batch, count) == end {
+            known.push(Batch { first, end: end.seq, bytes: batch.to_vec() }, end);
+        }
+        Ok(Some(first))
+    }
+
+    /// Takes over what came with a reply. What does not fit is left for reading to find out about.
+    fn adopt(&self, known: &mut Known, look: Look) {
+        known.trimmed = look.trimmed;
+        known.base = look.base;
+        for value in look.news {
+            match Entry::from_value(value).map(|entry| entry.verify(known.tip())) {
+                Some(Ok((batch, tip))) => known.push(batch, tip),
+                _ => return,
+            }
+        }
+    }
+
+    /// Learns something that comes after what is known. False if there is nothing.
+    fn fetch(&self) -> Result<bool, Error> {
+        let mut line = lock(&self.line);
+        let Line { link, writer } = &mut *line;
+        let mut looks = 0;
+        loop {
+            let seen = self.known().tip().clone();
+            let look = self.exchange(link, writer, &seen, &What::Look)?.ok_or_else(|| self.odd_reply())?;
+            let (end, trimmed) = (look.end.seq, look.trimmed);
+            let mut known = self.known();
+            self.adopt(&mut known, look);
+            if known.tip().seq > seen.seq {
+                return Ok(true);
+            }
+            drop(known);
+            if end == seen.seq {
+                return Ok(false);
+            }
+            if trimmed > seen.seq {
+                return Err(self.folded(seen.seq, trimmed));
+            }
+            let page = self.page(link, &seen)?;
+            let mut known = self.known();
+            let mut misfit = None;
+            for entry in page {
+                match entry.verify(known.tip()) {
+                    Ok((batch, tip)) => known.push(batch, tip),
+                    Err(found) => {
+                        misfit = Some(found);
+                        break;
+                    }
+                }
+            }
+            if known.tip().seq > seen.seq {
+                return Ok(true);
+            }
+            // It may have been trimmed between the two questions.
+            if looks == LOOKS_AGAIN {
+                return Err(self.corrupt(&seen, misfit));
+            }
+            looks += 1;
+        }
+    }
+
+    /// The entries after a position, as many as are worth one round trip: a bounded number of bytes, but one at least.
+    fn page(&self, link: &mut Link, after: &Tip) -> Result<Vec<Entry>, Error> {
+        let begin = format!("{}-0", after.bytes + 1);
+        let end = format!("{}-{}", after.bytes + TAIL_BYTES as u64, u64::MAX);
+        let mut range = redis::cmd("XRANGE");
+        range.arg(&self.keys.log).arg(&begin).arg(&end).arg("COUNT").arg(PAGE_ENTRIES);
+        let mut reply: Vec<Value> = link.run("read", |connection| range.query(connection))?;
+        if reply.is_empty() {
+            // The next one is longer than a page.
+            let mut range = redis::cmd("XRANGE");
+            range.arg(&self.keys.log).arg(&begin).arg("+").arg("COUNT").arg(1);
+            reply = link.run("read", |connection| range.query(connection))?;
+        }
+        reply.into_iter().map(|value| Entry::from_value(value).ok_or_else(|| self.corrupt(after, None))).collect()
+    }
+
+    /// Reads records that are no longer in memory, and hands over those from `next` on.
+    fn read_past(&self, next: &mut u64, visit: &mut Visitor<'_>) -> Result<ControlFlow<()>, Error> {
+        let known = self.known();
+        let (point, until, trimmed) = (known.point_before(*next), known.tail_first(), known.trimmed);
+        drop(known);
+        let Some(mut tip) = point else { return Err(self.folded(*next, trimmed)) };
+        let mut looks = 0;
+        while *next < until {
+            let page = self.page(&mut lock(&self.line).link, &tip)?;
+            let before = tip.seq;
+            let mut misfit = None;
+            for entry in page {
+                let (batch, after) = match entry.verify(&tip) {
+                    Ok(verified) => verified,
+                    Err(found) => {
+                        misfit = Some(found);
+                        break;
+                    }
+                };
+                tip = after;
+                for (seq, record) in batch.records(*next).take_while(|(seq, _)| *seq < until) {
+                    *next = seq + 1;
+                    if visit(Seq(seq), record).is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+            }
+            if tip.seq == before {
+                // Whether the log still is what it was, and how much of it was given up, comes first.
+                self.look()?;
+                let trimmed = self.known().trimmed;
+                if tip.seq < trimmed {
+                    return Err(self.folded(*next, trimmed));
+                }
+                if looks == LOOKS_AGAIN {
+                    return Err(self.corrupt(&tip, misfit));
+                }
+                looks += 1;
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Asks whether the log still holds what is known, and takes note of what comes with the answer.
+    fn look(&self) -> Result<(), Error> {
+        self.commit(&[], 0, None).map(drop)
+    }
+
+    /// Makes the first `records` records as durable as the options say, or joins a thread that does.
+    fn sync_through(&self, records: u64) -> Result<(), Error> {
+        let options = &self.target.options;
+        if options.wait_replicas == 0 && !options.wait_aof {
+            return Ok(());
+        }
+        self.syncs.run(records, || {
+            let seen = self.known().tip().clone();
+            let nobody = Writer { id: String::new(), counter: 0 };
+            let look = self.exchange(&mut lock(&self.sync_link), &nobody, &seen, &What::Touch)?;
+            look.map(|look| look.end.seq).ok_or_else(|| self.odd_reply())
+        })
+    }
+
+    fn check_appendable(&self, records: &[&[u8]]) -> Result<(), Error> {
+        if let Some(record) = records.iter().find(|record| record.len() > RECORD_BYTES_MAX) {
+            return Err(Error::TooLarge { bytes: record.len() });
+        }
+        if self.read_only {
+            return Err(Error::ReadOnly { location: self.location.clone() });
+        }
+        if self.is_forked()? { Err(Error::Forked { location: self.location.clone() }) } else { Ok(()) }
+    }
+
+    fn corrupt(&self, at: &Tip, misfit: Option<Misfit>) -> Error {
+        let detail = match misfit {
+            Some(Misfit::Content(what)) => format!("the entry after {}: {what}", at.id()),
+            Some(Misfit::Place) | None => format!("the entry after {} is missing", at.id()),
+        };
+        Error::Corrupt { location: self.location.clone(), offset: at.bytes, seq: at.seq, detail }
+    }
+
+    fn folded(&self, asked: u64, first: u64) -> Error {
+        Error::Folded { location: self.location.clone(), asked, first }
+    }
+
+    /// Blocks until the server has an entry after what is known, or for so long.
+    fn wake(&self, after: &Tip, longest: Duration) -> Result<(), Error> {
+        let link = lock(&self.wait_links).pop();
+        let mut link = link.unwrap_or_else(|| Link::new(Arc::clone(&self.target), Arc::clone(&self.failures)));
+        let mut read = redis::cmd("XREAD");
+        read.arg("COUNT").arg(1).arg("BLOCK").arg(millis(longest).max(1));
+        read.arg("STREAMS").arg(&self.keys.log).arg(after.id());
+        let woken = link.run("wait for", |connection| read.query::<Value>(connection));
+        lock(&self.wait_links).push(link);
+        woken.map(drop)
+    }
+}
+
+/// What an exchange is for.
+enum What<'a> {
+    Append {
+        batch: &'a [u8],
+        count: u64,
+        at: Option<u64>,
+        crc: String,
+    },
+    Look,
+    /// To write something of no meaning, and wait until it has gone wherever the options say.
+    Touch,
+}
+
+impl Writer {
+    fn new(location: &str) -> Result<Writer, Error> {
+        Ok(Writer { id: random_hex(location, 12)?, counter: 0 })
+    }
+}
+
+impl Journal for RedisJournal {
+    fn append(&self, records: &[&[u8]], durability: Durability) -> Result<Seq, Error> {
+        self.check_appendable(records)?;
+        let first = self
+            .group
+            .run(records, |batch, count| self.commit(batch, count, None)?.ok_or_else(|| self.odd_reply()))?;
+        if durability == Durability::Power {
+            self.sync_through(first + records.len() as u64)?;
+        }
+        Ok(Seq(first))
+    }
+
+    fn append_at(&self, at: Seq, records: &[&[u8]], durability: Durability) -> Result<Option<Seq>, Error> {
+        self.check_appendable(records)?;
+        if records.is_empty() || self.known().tip().seq != at.0 {
+            return Ok(None);
+        }
+        let mut batch = Vec::new();
+        records.iter().for_each(|record| trialog_journal::group::push_record(&mut batch, record));
+        let first = self.commit(&batch, records.len() as u64, Some(at.0))?;
+        if let Some(first) = first
+            && durability == Durability::Power
+        {
+            self.sync_through(first + records.len() as u64)?;
+        }
+        Ok(first.map(Seq))
+    }
+
+    fn read(&self, from: Seq, visit: &mut Visitor<'_>) -> Result<Seq, Error> {
+        self.is_forked()?;
+        let mut next = from.0;
+        let mut ended = false;
+        loop {
+            let known = self.known();
+            if let Some((after, flow)) = known.visit_tail(next, visit) {
+                next = after;
+                if flow.is_break() {
+                    return Ok(Seq(next));
+                }
+                continue;
+            }
+            let found = known.tip().seq;
+            drop(known);
+            if next < found {
+                if self.read_past(&mut next, visit)?.is_break() {
+                    return Ok(Seq(next));
+                }
+            } else if !ended {
+                ended = !self.fetch()?;
+            } else if next > found {
+                return Err(Error::Regressed { location: self.location.clone(), seen: next, found });
+            } else {
+                return Ok(Seq(next));
+            }
+        }
+    }
+
+    fn wait(&self, from: Seq, timeout: Duration) -> Result<bool, Error> {
+        self.is_forked()?;
+        let begun = Instant::now();
+        loop {
+            let tip = self.known().tip().clone();
+            if tip.seq > from.0 {
+                return Ok(true);
+            }
+            let left = timeout.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            self.wake(&tip, left.min(WAKE_MAX).min(self.target.options.timeout / 2))?;
+            match self.fetch() {
+                Ok(_) => {}
+                Err(Error::Folded { .. }) => return Ok(true),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn load_snapshot(&self) -> Option<(Seq, Vec<u8>)> {
+        if !self.known().is_fresh() {
+            return None;
+        }
+        for _ in 0..LOOKS_AGAIN {
+            let stored = self.stored().ok()?;
+            let newest = stored.into_iter().flatten().max_by_key(|stored| stored.at.seq)?;
+            if let Ok(Some(bytes)) = self.load(&newest) {
+                let mut known = self.known();
+                if known.is_fresh() {
+                    known.resume(newest.at.clone());
+                    return Some((Seq(newest.at.seq), bytes));
+                }
+                return None;
+            }
+        }
+        None
+    }
+
+    fn save_snapshot(&self, at: Seq, source: &mut SnapshotSource<'_>) -> Result<bool, Error> {
+        if self.read_only || self.is_forked()? {
+            return Ok(false);
+        }
+        let Some(tip) = self.known().tip_at(at.0) else { return Ok(false) };
+        if self.stored()?.iter().flatten().any(|stored| stored.at.seq >= at.0) {
+            return Ok(false);
+        }
+        self.store(&tip, source, Role::Snapshot)
+    }
+
+    fn load_base(&self) -> Result<Option<(Seq, Vec<u8>)>, Error> {
+        self.is_forked()?;
+        let mut looks = 0;
+        loop {
+            let [_, base] = self.stored()?;
+            let Some(base) = base.filter(|base| base.folds) else { return Ok(None) };
+            if let Some(bytes) = self.load(&base)? {
+                let mut known = self.known();
+                if known.tip().seq < base.at.seq {
+                    known.resume(base.at.clone());
+                }
+                return Ok(Some((Seq(base.at.seq), bytes)));
+            }
+            // Another compaction may have put a newer one in its place.
+            if looks == LOOKS_AGAIN {
+                return Err(Error::Corrupt {
+                    location: self.location.clone(),
+                    offset: base.at.bytes,
+                    seq: base.at.seq,
+                    detail: "the snapshot that stands for the records before it is not whole".to_owned(),
+                });
+            }
+            looks += 1;
+        }
+    }
+
+    fn extent(&self) -> Option<Extent> {
+        let known = self.known();
+        let (snapshot_bytes, before) = known.base.as_ref().map_or((0, 0), |base| (base.bytes, base.at.bytes));
+        let record_bytes = known.tip().bytes.saturating_sub(before);
+        (!self.read_only).then_some(Extent { snapshot_bytes, record_bytes })
+    }
+
+    fn compact(&self, at: Seq, source: &mut SnapshotSource<'_>, history: History) -> Result<bool, Error> {
+        if self.read_only || self.is_forked()? || at.0 == 0 {
+            return Ok(false);
+        }
+        let Some(tip) = self.known().tip_at(at.0) else { return Ok(false) };
+        self.store(&tip, source, if history == History::Folded { Role::Base } else { Role::Kept })
+    }
+
+    fn reclaim(&self, grace: Duration) -> Result<(), Error> {
+        if self.read_only || self.is_forked()? {
+            return Ok(());
+        }
+        let keys = [self.keys.tip.as_str(), &self.keys.log, &self.keys.writers];
+        loop {
+            let seen = self.known().tip().clone();
+            let reply = self.eval("trim", &self.scripts.trim, &keys, &seen, |call| {
+                call.arg(grace.as_secs()).arg(TRIM_ENTRIES);
+            })?;
+            if reply.into_iter().nth(1).and_then(number_of).unwrap_or(0) == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn location(&self) -> &str {
+        &self.location
+    }
+}
+
+/// Runs a script by its digest, and sends it whole to a server that does not have it.
+fn call(
+    connection: &mut redis::Connection,
+    script: &Script,
+    keys: &[&str],
+    arguments: &dyn Fn(&mut Cmd),
+) -> redis::RedisResult<Value> {
+    let mut by_digest = script.call(false, keys);
+    arguments(&mut by_digest);
+    match by_digest.query(connection) {
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+            let mut whole = script.call(true, keys);
+            arguments(&mut whole);
+            whole.query(connection)
+        }
+        reply => reply,
+    }
+}
+
+fn check_server(server: &Server, options: &Options) -> Result<(), String> {
+    if !server.is_at_least(6, 0) {
+        return Err(format!("the server is {}; it takes Redis 6 or newer, or Valkey", version_of(server)));
+    }
+    if server.may_evict() {
+        return Err(format!(
+            "the server throws keys away when its memory is full (maxmemory-policy {}), and a log must lose nothing; set it \
+             to noeviction",
+            server.eviction.as_deref().unwrap_or_default()
+        ));
+    }
+    if options.wait_aof && !server.is_at_least(7, 2) {
+        return Err(format!(
+            "wait_aof takes Redis 7.2 or newer, or Valkey, and the server is {}; with appendfsync always it is not needed",
+            version_of(server)
+        ));
+    }
+    if options.wait_aof && server.append_only == Some(false) {
+        return Err("wait_aof waits for an append-only file, and the server writes none (appendonly no)".to_owned());
+    }
+    Ok(())
+}
+
+fn version_of(server: &Server) -> String {
+    format!("{} {}", server.name, server.version.as_deref().unwrap_or("of an unknown version"))
+}
+
+fn check_format(location: &str, format: &str) -> Result<(), Error> {
+    if format == FORMAT.to_string() {
+        return Ok(());
+    }
+    let location = location.to_owned();
+    match format.parse::<u32>() {
+        Ok(newer) if newer > FORMAT => {
+            Err(Error::NewerFormat { location, found: format!("format version {newer}"), supported: FORMAT })
+        }
+        _ => Err(Error::NotALog { location, found: format!("its format is {format:?}") }),
+    }
+}
+
+fn texts<const N: usize>(reply: Value) -> Option<[String; N]> {
+    let Value::Array(parts) = reply else { return None };
+    let texts: Option<Vec<String>> = parts.into_iter().map(text_of).collect();
+    texts?.try_into().ok()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn random_hex(location: &str, bytes: usize) -> Result<String, Error> {
+    let mut random = vec![0; bytes];
+    SysRng.try_fill_bytes(&mut random).map_err(|error| Error::Io {
+        location: location.to_owned(),
+        action: "find a random id for",
+        source: io::Error::other(error.to_string()),
+    })?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A lock that a panicking thread left behind guards nothing half-done: each change of what it guards is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

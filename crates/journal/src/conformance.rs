@@ -6,6 +6,8 @@
 use crate::{Durability, Error, Journal, RECORD_BYTES_MAX, Seq};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Opens one more handle on some log.
 pub type Open = Box<dyn Fn() -> Result<Box<dyn Journal>, Error> + Send + Sync>;
@@ -15,7 +17,7 @@ pub type NewLog<'a> = &'a dyn Fn() -> Open;
 type Outcome = Result<(), String>;
 type Case = fn(&Open) -> Outcome;
 
-const CASES: [(&str, Case); 17] = [
+const CASES: [(&str, Case); 20] = [
     ("an empty log has no records", empty_log),
     ("appends are dense and in order", dense_and_ordered),
     ("records of one append lie side by side", side_by_side),
@@ -32,6 +34,9 @@ const CASES: [(&str, Case); 17] = [
     ("a handle opened later sees all", late_handle),
     ("threads on one handle lose nothing", threads_on_one_handle),
     ("threads on many handles lose nothing, and readers see prefixes", threads_on_many_handles),
+    ("who waits is told of a record that is there", wait_for_what_is_there),
+    ("who waits is told of a record that comes, and of none", wait_for_what_comes),
+    ("an append at a position never lands elsewhere", append_at_position),
     ("a random walk agrees with a list", |open| random_walk(open, 1)),
 ];
 
@@ -283,6 +288,73 @@ fn threads_on_one_handle(open: &Open) -> Outcome {
 fn threads_on_many_handles(open: &Open) -> Outcome {
     contend(&|| handle(open).map(Some), None)?;
     check_contention(&*handle(open)?)
+}
+
+/// How long a record that is there may take to be found.
+const PATIENCE_MS: u64 = 2_000;
+
+fn waits(journal: &dyn Journal, from: u64, timeout_ms: u64) -> Result<bool, String> {
+    journal.wait(Seq(from), Duration::from_millis(timeout_ms)).map_err(|error| format!("wait for {from}: {error}"))
+}
+
+fn wait_for_what_is_there(open: &Open) -> Outcome {
+    let (journal, other) = (handle(open)?, handle(open)?);
+    append(&*journal, &[b"a", b"b"])?;
+    for (journal, from) in [(&journal, 0), (&journal, 1), (&other, 1), (&other, 0)] {
+        ensure!(waits(&**journal, from, PATIENCE_MS)?, "record {from} is there, and waiting for it says otherwise");
+    }
+    Ok(())
+}
+
+fn wait_for_what_comes(open: &Open) -> Outcome {
+    let (journal, other) = (handle(open)?, handle(open)?);
+    append(&*journal, &[b"a"])?;
+    ensure!(!waits(&*journal, 1, 30)?, "record 1 of 1 came from nowhere");
+    let appended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while !appended.load(Ordering::Acquire) {
+                if waits(&*journal, 1, 500)? {
+                    return Ok(true);
+                }
+            }
+            waits(&*journal, 1, PATIENCE_MS)
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        let done = append(&*other, &[b"b"]);
+        appended.store(true, Ordering::Release);
+        done?;
+        let told = reader.join().unwrap_or_else(|_| Err("a thread panicked".into()))?;
+        ensure!(told, "record 1 came, and who waited for it was not told");
+        Ok(())
+    })?;
+    expect(&*journal, 0, &[b"a".to_vec(), b"b".to_vec()])
+}
+
+/// A journal need not append at a position; if it says that it did, the record is there and nowhere else.
+fn append_at_position(open: &Open) -> Outcome {
+    let (journal, other) = (handle(open)?, handle(open)?);
+    let mut expected: Vec<Vec<u8>> = Vec::new();
+    for step in 0..12_u64 {
+        let record = numbered(step, 0);
+        let (at, right) = if step % 3 == 1 { (0, expected.is_empty()) } else { (expected.len() as u64, true) };
+        let done =
+            journal.append_at(Seq(at), &[&record], Durability::Process).map_err(|error| error.to_string())?;
+        match done {
+            Some(seq) => {
+                ensure!(right, "an append at {at} was done, though the log ends at {}", expected.len());
+                ensure!(seq.0 == at, "an append at {at} got position {seq}");
+                expected.push(record);
+            }
+            None => {
+                // Somebody else comes first, and this handle does not know.
+                append(&*other, &[&record])?;
+                expected.push(record);
+            }
+        }
+        expect(&*other, 0, &expected)?;
+    }
+    expect(&*journal, 0, &expected)
 }
 
 const THREADS: u64 = 6;

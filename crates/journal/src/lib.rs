@@ -7,6 +7,7 @@
 pub mod conformance;
 mod error;
 pub mod frame;
+pub mod group;
 pub mod header;
 mod memory;
 pub mod seal;
@@ -17,7 +18,7 @@ pub use memory::MemoryJournal;
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A position in a log: how many records lie before it, so also the index of the record that begins there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +71,10 @@ pub struct Extent {
 /// What [`Journal::read`] hands each record to; `Break` ends the reading before the next record.
 pub type Visitor<'a> = dyn FnMut(Seq, &[u8]) -> ControlFlow<()> + 'a;
 
+/// How long [`Journal::wait`] pauses between two looks where it can only look again: at first, and at most.
+const LOOK_PAUSE_MIN: Duration = Duration::from_millis(10);
+const LOOK_PAUSE_MAX: Duration = Duration::from_millis(500);
+
 /// What hands a snapshot's bytes over, piece by piece, to whom it is given.
 pub type SnapshotSource<'a> = dyn FnMut(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> + 'a;
 
@@ -106,6 +111,47 @@ pub trait Journal: Send + Sync {
     /// been handed over), [`Error::Regressed`] if the log ends before `from`, [`Error::Folded`] if records from `from`
     /// on were given up by a compaction, or what else the medium says.
     fn read(&self, from: Seq, visit: &mut Visitor<'_>) -> Result<Seq, Error>;
+
+    /// Appends as [`Journal::append`] does if the log ends at `at`, and nothing otherwise: then the answer is `None`, and
+    /// reading tells what came. Whoever has to look before it appends can save the look where it costs a round trip.
+    /// `None` is always a right answer, and the only one of a journal for which looking is cheap.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    fn append_at(&self, at: Seq, records: &[&[u8]], durability: Durability) -> Result<Option<Seq>, Error> {
+        let _ = (at, records, durability);
+        Ok(None)
+    }
+
+    /// Waits until there is a record at `from`, whoever appends it, or until `timeout` is over; says whether there is one.
+    /// Media that can wake their readers do so; this looks again, at first often and then twice a second.
+    ///
+    /// # Errors
+    /// As [`Journal::read`].
+    fn wait(&self, from: Seq, timeout: Duration) -> Result<bool, Error> {
+        let begun = Instant::now();
+        let mut pause = LOOK_PAUSE_MIN;
+        loop {
+            let mut there = false;
+            let look = self.read(from, &mut |_, _| {
+                there = true;
+                ControlFlow::Break(())
+            });
+            match look {
+                Ok(_) if there => return Ok(true),
+                Ok(_) => {}
+                // There were records, and reading on from here is not waiting any more.
+                Err(Error::Folded { .. }) => return Ok(true),
+                Err(error) => return Err(error),
+            }
+            let left = timeout.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 2).min(LOOK_PAUSE_MAX);
+        }
+    }
 
     /// The newest snapshot that can be had, with the position it was taken at, for a handle that has read nothing
     /// yet; reading then goes on from that position. A snapshot is a cache: whatever is wrong with one, there is

@@ -31,7 +31,7 @@ pub fn log_ndtr(x: f64) -> f64 {
 
 /// `-x Phi(x) / phi(x) - 1` for `x <= -15`: the asymptotic series of Mills' ratio (Abramowitz and Stegun 26.2.12).
 /// Its smallest term there is below 1e-40, and twelve terms reach the last place.
-fn mills_tail(x: f64) -> f64 {
+pub(crate) fn mills_tail(x: f64) -> f64 {
     let inverse = 1.0 / (x * x);
     let mut term = 1.0;
     let mut sum = 0.0;

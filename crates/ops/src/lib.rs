@@ -17,6 +17,6 @@ pub use distribution::{
 };
 pub use ids::{ParamKey, SessionId, SessionKey, StudyId, Timestamp, TrialId, TrialNumber, WorkerId, WorkerKey};
 pub use json::{Json, JsonError, MAX_JSON_DEPTH};
-pub use op::{Op, Param, ParamDef, ParamRef, Record, SessionRef, TrialTemplate};
+pub use op::{Amendment, Note, Op, Param, ParamDef, ParamRef, Record, SessionRef, TrialTemplate};
 pub use registry::{Entry, Options, SpecError};
 pub use trial::{Direction, FinalState, TrialState};

@@ -173,6 +173,39 @@ pub enum Op {
         /// When the trials ended for everybody else.
         end: Timestamp,
     },
+    /// A finished trial is withdrawn: to everybody it is a failed one from here on, and it stays where it is to be looked
+    /// at. Rejected if it is withdrawn already.
+    VoidTrial {
+        /// Which one.
+        trial: TrialId,
+        /// By whom, when and why.
+        note: Box<Note>,
+    },
+    /// A withdrawn trial counts again. Rejected if it is not withdrawn.
+    UnvoidTrial {
+        /// Which one.
+        trial: TrialId,
+        /// By whom, when and why.
+        note: Box<Note>,
+    },
+    /// What a finished trial says is corrected; what it said before is kept beside it.
+    AmendTrial {
+        /// Which one.
+        trial: TrialId,
+        /// What is right.
+        amendment: Box<Amendment>,
+        /// By whom, when and why.
+        note: Box<Note>,
+    },
+    /// An amendment is taken back: the trial says what it would say without it. Rejected if it was taken back already.
+    UndoAmendment {
+        /// Whose.
+        trial: TrialId,
+        /// Which one, by its place among all changes of the trial, from 0.
+        change: u32,
+        /// By whom, when and why.
+        note: Box<Note>,
+    },
     /// An op of a later version that readers of this one may skip.
     Skipped {
         /// Its code.
@@ -217,6 +250,56 @@ impl TrialTemplate {
             user_attrs: Vec::new(),
             system_attrs: Vec::new(),
             constraints: Vec::new(),
+        }
+    }
+}
+
+/// What is said of a change to a finished trial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Who decided it, as they call themselves; the log knows the worker in any case.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// Corrections of a finished trial. What is not in it stays as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Amendment {
+    /// How it ended.
+    pub state: Option<FinalState>,
+    /// Its values: one per objective when complete, one per objective or none otherwise; never NaN.
+    pub values: Option<Vec<f64>>,
+    /// User attributes by key; those without a value go away.
+    pub user_attrs: Vec<(String, Option<Json>)>,
+    /// Constraints by name, never NaN; those without a value go away.
+    pub constraints: Vec<(String, Option<f64>)>,
+}
+
+impl Amendment {
+    /// True if it would change nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Amendment::default()
+    }
+}
+
+impl TrialTemplate {
+    /// Corrects what the amendment names.
+    pub fn amend(&mut self, amendment: &Amendment) {
+        self.state = amendment.state.map_or(self.state, Into::into);
+        if let Some(values) = &amendment.values {
+            self.values.clone_from(values);
+        }
+        for (key, value) in &amendment.user_attrs {
+            self.user_attrs.retain(|(other, _)| other != key);
+            self.user_attrs.extend(value.iter().map(|value| (key.clone(), value.clone())));
+        }
+        for (name, value) in &amendment.constraints {
+            self.constraints.retain(|(other, _)| other != name);
+            self.constraints.extend(value.iter().map(|value| (name.clone(), *value)));
         }
     }
 }

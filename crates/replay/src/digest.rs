@@ -7,8 +7,9 @@
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
-use trialog_ops::{Choice, Direction, Distribution, Json, StudyId, TrialState};
+use trialog_ops::{Amendment, Choice, Direction, Distribution, Json, StudyId, TrialState};
 
+use crate::audit::{Change, ChangeKind};
 use crate::state::State;
 use crate::view::{StudyView, TrialView};
 
@@ -69,7 +70,14 @@ impl State {
         out.number(self.studies.len() as u64);
         for id in 0..self.studies.len() as u32 {
             match self.view(StudyId(id)) {
-                Some(view) => out.study(&view),
+                Some(view) => {
+                    out.study(&view);
+                    // Who wrote a change where is no part of a study, which may be a copy.
+                    for change in view.changed().flat_map(TrialView::changes) {
+                        out.number(u64::from(change.worker.0));
+                        out.number(change.record);
+                    }
+                }
                 None => out.byte(0),
             }
         }
@@ -227,6 +235,11 @@ impl Sink {
             self.trial(trial);
         }
         view.ended_after(0).for_each(|trial| self.number(u64::from(trial.number().0)));
+        // Nothing that may follow a study begins like this.
+        for trial in view.changed() {
+            self.byte(0xff);
+            self.changed(trial);
+        }
     }
 
     fn trial(&mut self, trial: TrialView<'_>) {
@@ -241,8 +254,8 @@ impl Sink {
             out.distribution(distribution);
             out.float(value);
         });
-        self.number(trial.reports().len() as u64);
-        for &(step, value) in trial.reports() {
+        self.number(trial.told_reports().len() as u64);
+        for &(step, value) in trial.told_reports() {
             self.number(step);
             self.float(value);
         }
@@ -251,6 +264,46 @@ impl Sink {
         self.all(trial.constraints(), |out, (name, value)| {
             out.text(name);
             out.float(value);
+        });
+    }
+
+    fn changed(&mut self, trial: TrialView<'_>) {
+        self.number(u64::from(trial.number().0));
+        self.byte(trial.told_state() as u8);
+        self.all(trial.changes().iter(), Sink::change);
+        self.all(trial.amendments().iter(), |out, amended| out.amendment(&amended.before));
+    }
+
+    fn change(&mut self, change: &Change) {
+        match &change.what {
+            ChangeKind::Voided => self.byte(0),
+            ChangeKind::Unvoided => self.byte(1),
+            ChangeKind::Amended(amendment) => {
+                self.byte(2);
+                self.amendment(amendment);
+            }
+            ChangeKind::Undone(place) => {
+                self.byte(3);
+                self.number(u64::from(*place));
+            }
+        }
+        self.text(&change.note.by);
+        self.number(change.note.at.0.cast_unsigned());
+        self.text(&change.note.reason);
+    }
+
+    fn amendment(&mut self, amendment: &Amendment) {
+        self.option(amendment.state, |out, state| out.byte(TrialState::from(state) as u8));
+        self.option(amendment.values.as_ref(), |out, values| {
+            out.all(values.iter(), |out, value| out.float(*value));
+        });
+        self.all(amendment.user_attrs.iter(), |out, (key, value)| {
+            out.text(key);
+            out.option(value.as_ref(), |out, value| out.text(value.as_str()));
+        });
+        self.all(amendment.constraints.iter(), |out, (name, value)| {
+            out.text(name);
+            out.option(*value, Sink::float);
         });
     }
 }

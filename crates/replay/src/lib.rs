@@ -1,6 +1,7 @@
 //! The state machine. [`State::apply`] folds records into a [`State`]: total, pure, and the same everywhere.
 //! [`StudyView`] is what samplers, pruners and people read. Nothing here touches I/O, a clock or randomness.
 
+mod audit;
 mod column;
 mod digest;
 mod lost;
@@ -14,6 +15,7 @@ mod verdict;
 mod view;
 mod workers;
 
+pub use audit::{Amended, CHANGES_MAX, Change, ChangeKind};
 pub use column::Column;
 pub use digest::Digest;
 pub use lost::Late;

@@ -16,7 +16,11 @@ use crate::study::NEVER;
 const MAGIC: [u8; 8] = [0x94, b'T', b'S', b'N', b'P', 0x0d, 0x0a, 0x1a];
 
 /// Rises with every change of the bytes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+
+/// The version before, which cannot say that trials were changed after their end. Where none was, this one is written,
+/// so that older programs can read it.
+const VERSION_WITHOUT_CHANGES: u32 = 2;
 
 /// The first version, which did not say in which order trials had ended.
 const VERSION_WITHOUT_ORDER: u32 = 1;
@@ -43,6 +47,8 @@ enum Section {
     Front = 10,
     Workers = 11,
     End = 12,
+    /// Since version 3, behind the front of each study.
+    Changes = 13,
 }
 
 /// Trials per block of a column.
@@ -187,7 +193,7 @@ mod tests {
 
     const DOCUMENT: &str = include_str!("../../../docs/format-snapshot.md");
 
-    const SECTIONS: [Section; 12] = [
+    const SECTIONS: [Section; 13] = [
         Section::Sessions,
         Section::Params,
         Section::Index,
@@ -200,6 +206,7 @@ mod tests {
         Section::Front,
         Section::Workers,
         Section::End,
+        Section::Changes,
     ];
 
     /// The cells of the rows of the first table after a heading that begins like this.
@@ -225,7 +232,7 @@ mod tests {
     fn the_document_has_our_headers() {
         let magic = MAGIC.map(|byte| format!("{byte:02x}")).join(" ");
         let header = table("## The whole");
-        assert_eq!([header[0][3], header[1][3]], [format!("`{magic}`"), VERSION.to_string()]);
+        assert_eq!([header[0][3], header[1][3]], [format!("`{magic}`"), format!("1 to {VERSION}")]);
         assert!(DOCUMENT.starts_with(&format!("# The format of snapshots, version {VERSION}\n")));
         let fields = [("magic", 8), ("version", 4), ("flags", 4), ("records", 8), ("reserved", 4), ("crc", 4)];
         assert_rows("## The whole", &fields);

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trialog_ops::{
-    FinalState, Op, Param, ParamDef, ParamKey, ParamRef, RETRIES_MAX, Record, SessionId, SessionKey, SessionRef,
-    StudyId, Timestamp, TrialId, TrialNumber, TrialState, TrialTemplate, WorkerId, WorkerKey,
+    Distribution, FinalState, Op, Param, ParamDef, ParamKey, ParamRef, RETRIES_MAX, Record, SessionId, SessionKey,
+    SessionRef, StudyId, Timestamp, TrialId, TrialNumber, TrialState, TrialTemplate, WorkerId, WorkerKey,
 };
 
+use crate::audit::{Change, ChangeKind};
 use crate::column::Column;
 use crate::lost::{LATE, LOST, Late, RETRIED_BY, WITHDRAWN};
 use crate::study::{self, Study};
@@ -161,6 +162,24 @@ impl State {
         self.param_keys.get(def).copied()
     }
 
+    /// The parameter with this key.
+    #[must_use]
+    pub fn param(&self, key: ParamKey) -> Option<&Arc<ParamDef>> {
+        self.params.get(key)
+    }
+
+    /// What a study first drew a parameter from: later distributions of the name must be compatible with it.
+    #[must_use]
+    pub fn first_distribution(&self, study: StudyId, name: &str) -> Option<&Distribution> {
+        Some(&self.study_ref(study).ok()?.trials.param(name)?.first.distribution)
+    }
+
+    /// True if the study has used the parameter.
+    #[must_use]
+    pub fn has_param(&self, study: StudyId, key: ParamKey) -> bool {
+        self.study_ref(study).is_ok_and(|study| study.has_key(key))
+    }
+
     /// Where a trial belongs.
     #[must_use]
     pub fn trial(&self, id: TrialId) -> Option<(StudyId, TrialNumber)> {
@@ -199,7 +218,7 @@ impl State {
         }
         for op in &record.ops {
             verdicts.push(match &author {
-                Ok(author) => self.apply_op(op, *author).unwrap_or_else(Verdict::Rejected),
+                Ok(author) => self.apply_op(op, *author, position).unwrap_or_else(Verdict::Rejected),
                 Err(verdict_for_all) => verdict_for_all.clone(),
             });
         }
@@ -227,7 +246,7 @@ impl State {
         Ok(new.then_some(session.worker))
     }
 
-    fn apply_op(&mut self, op: &Op, author: WorkerKey) -> Result<Verdict, Reason> {
+    fn apply_op(&mut self, op: &Op, author: WorkerKey, record: u64) -> Result<Verdict, Reason> {
         match op {
             Op::CreateStudy { name, directions, config } => {
                 if let Some(study) = self.study_id(name) {
@@ -355,9 +374,46 @@ impl State {
             }
             Op::RenewLease { lease_ms } => self.workers.renew(author, *lease_ms),
             Op::DeclareLost { worker, seen, end } => return self.declare_lost(*worker, *seen, *end),
+            Op::VoidTrial { trial, note } => {
+                let change = Change { what: ChangeKind::Voided, note: (**note).clone(), worker: author, record };
+                self.change_finished(*trial, change)?;
+            }
+            Op::UnvoidTrial { trial, note } => {
+                let change = Change { what: ChangeKind::Unvoided, note: (**note).clone(), worker: author, record };
+                self.change_finished(*trial, change)?;
+            }
+            Op::AmendTrial { trial, amendment, note } => {
+                let what = ChangeKind::Amended((**amendment).clone());
+                self.change_finished(*trial, Change { what, note: (**note).clone(), worker: author, record })?;
+            }
+            Op::UndoAmendment { trial, change, note } => {
+                let what = ChangeKind::Undone(*change);
+                self.change_finished(*trial, Change { what, note: (**note).clone(), worker: author, record })?;
+            }
             Op::Skipped { .. } => return Ok(Verdict::Skipped),
         }
         Ok(Verdict::Applied)
+    }
+
+    /// Withdraws or amends a finished trial, or takes that back.
+    fn change_finished(&mut self, trial: TrialId, change: Change) -> Result<(), Reason> {
+        let (study_id, number) = self.trial(trial).ok_or(Reason::NoTrial { trial })?;
+        let study = self.study_ref(study_id)?;
+        let state = study.trials.state(number.index());
+        if !state.is_finished() {
+            return Err(Reason::NotFinished { number, state });
+        }
+        study.trials.audit_or_new(number.index()).check(&change.what, number, study.directions.len())?;
+        let study = self.study_mut(study_id)?;
+        match change.what {
+            ChangeKind::Voided | ChangeKind::Unvoided => study.set_voided(number.index(), change),
+            ChangeKind::Amended(_) | ChangeKind::Undone(_) => study.amend(number.index(), change),
+        }
+        // Somebody has decided how this trial ended; its lost worker has no say any longer.
+        self.workers.settle(trial);
+        // Whoever keeps work on finished trials must begin anew.
+        self.root = Root::default();
+        Ok(())
     }
 
     fn check_budget(&self, study: StudyId, start: Timestamp) -> Result<(), Reason> {

@@ -2,13 +2,14 @@
 //! to search for, kept up to date as trials change.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use trialog_ops::{
-    Budget, Direction, Distribution, FinalState, Json, ParamDef, ParamKey, RetryPolicy, StudyConfig, StudyId,
-    Timestamp, TrialId, TrialState, TrialTemplate,
+    Amendment, Budget, Direction, Distribution, FinalState, Json, ParamDef, ParamKey, RetryPolicy, StudyConfig,
+    StudyId, Timestamp, TrialId, TrialState, TrialTemplate,
 };
 
+use crate::audit::{Audit, Change, ChangeKind};
 use crate::column::Column;
 use crate::lost;
 use crate::rank::RankList;
@@ -59,6 +60,8 @@ pub(crate) struct Trials {
     pub(crate) slot_of_key: Column<u32>,
     pub(crate) reports: Column<Option<Arc<Reports>>>,
     extras: Column<Option<Arc<Extras>>>,
+    /// The changes of trials after their end, by number; few trials have any.
+    pub(crate) audits: SharedMap<u32, Option<Arc<Audit>>>,
 }
 
 /// One parameter of a study.
@@ -83,6 +86,9 @@ pub(crate) struct Extras {
 }
 
 /// What follows from the trials, so that nobody has to search for it.
+///
+/// A trial that is withdrawn or amended leaves what it was entered into. Where only a look at all others could say
+/// what takes its place, the entry is emptied, and the next reader fills it again: `Study` has the methods.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     pub(crate) counts: [usize; 5],
@@ -90,14 +96,15 @@ pub(crate) struct Index {
     pub(crate) never_begun: usize,
     pub(crate) running: SharedMap<u32, ()>,
     pub(crate) waiting: SharedMap<u32, ()>,
-    /// Loss and number of the best feasible complete trials of a single-objective study, best first.
-    pub(crate) best: Vec<(f64, u32)>,
+    /// Loss and number of the best feasible complete trials of a single-objective study, best first. If there are
+    /// fewer than [`BEST_KEPT`], these are all.
+    best: OnceLock<Vec<(f64, u32)>>,
     /// The feasible complete trials that no other dominates, of a multi-objective study.
-    pub(crate) front: Arc<Front>,
-    pub(crate) joint_complete: JointSpace,
-    pub(crate) joint_pruned_too: JointSpace,
+    pub(crate) front: OnceLock<Arc<Front>>,
+    pub(crate) joint_complete: OnceLock<JointSpace>,
+    pub(crate) joint_pruned_too: OnceLock<JointSpace>,
     /// The largest step that a complete trial reported, NaN or not.
-    pub(crate) last_complete_step: Option<u64>,
+    pub(crate) last_complete_step: OnceLock<Option<u64>>,
     /// Values that complete trials reported, by step.
     pub(crate) complete_at: SharedMap<u64, Arc<RankList>>,
     /// Values that trials of any state reported first at or after a rung: by their step, and there by the
@@ -296,43 +303,194 @@ impl Study {
         self.move_to(number, state.into());
         self.trials.ends.set(number, end.map_or(NEVER, |t| t.0));
         self.trials.set_values(number, values);
-        match state {
-            FinalState::Fail => {}
-            FinalState::Pruned => self.index.joint_pruned_too.narrow(&self.trials, number),
-            FinalState::Complete => {
-                self.index.joint_pruned_too.narrow(&self.trials, number);
-                self.index.joint_complete.narrow(&self.trials, number);
-                let last = self.trials.reports(number).last().map(|&(step, _)| step);
-                self.index.last_complete_step = self.index.last_complete_step.max(last);
-                for &(step, value) in self.trials.reports(number) {
-                    if !value.is_nan() {
-                        Arc::make_mut(self.index.complete_at.get_or_default(step)).insert(value);
-                    }
-                }
-                if self.trials.is_feasible(number) {
-                    self.rank(number);
-                }
+        self.count_in(number);
+    }
+
+    /// Enters a finished trial where trials of its state are entered.
+    fn count_in(&mut self, number: usize) {
+        let (trials, index) = (&self.trials, &mut self.index);
+        let state = trials.state(number);
+        if matches!(state, TrialState::Complete | TrialState::Pruned)
+            && let Some(joint) = index.joint_pruned_too.get_mut()
+        {
+            joint.narrow(trials, number);
+        }
+        if state != TrialState::Complete {
+            return;
+        }
+        if let Some(joint) = index.joint_complete.get_mut() {
+            joint.narrow(trials, number);
+        }
+        if let Some(last) = index.last_complete_step.get_mut() {
+            *last = (*last).max(trials.last_step(number));
+        }
+        for &(step, value) in trials.reports(number) {
+            if !value.is_nan() {
+                Arc::make_mut(index.complete_at.get_or_default(step)).insert(value);
             }
         }
+        if trials.is_feasible(number) {
+            self.rank(number);
+        }
+    }
+
+    /// Takes a finished trial out of everything that [`Study::count_in`] entered it into, before it changes.
+    fn count_out(&mut self, number: usize) {
+        let state = self.trials.state(number);
+        if !matches!(state, TrialState::Complete | TrialState::Pruned) {
+            return;
+        }
+        let (trials, index) = (&self.trials, &mut self.index);
+        let [_, complete, pruned, ..] = index.counts;
+        let keeps_joint = trials.has_all_params(number);
+        if !keeps_joint || complete + pruned == 1 {
+            index.joint_pruned_too.take();
+        }
+        if state == TrialState::Pruned {
+            return;
+        }
+        if !keeps_joint || complete == 1 {
+            index.joint_complete.take();
+        }
+        for &(step, value) in trials.reports(number) {
+            if value.is_nan() {
+                continue;
+            }
+            let list = Arc::make_mut(index.complete_at.get_or_default(step));
+            list.remove(value);
+            if list.is_empty() {
+                index.complete_at.remove(step);
+            }
+        }
+        let last = trials.last_step(number);
+        let stays = last.is_none_or(|step| index.complete_at.get(step).is_some());
+        if !stays && index.last_complete_step.get() == Some(&last) {
+            index.last_complete_step.take();
+        }
+        if self.directions.len() == 1 {
+            if let Some(best) = index.best.get_mut()
+                && let Some(at) = best.iter().position(|&(_, other)| other as usize == number)
+            {
+                if best.len() < BEST_KEPT {
+                    best.remove(at);
+                } else {
+                    // Somebody who was too bad to be kept comes after the others now.
+                    index.best.take();
+                }
+            }
+        } else if index.front.get().is_some_and(|front| front.numbers.binary_search(&(number as u32)).is_ok()) {
+            // Those that only this one dominated come to the front.
+            index.front.take();
+        }
+    }
+
+    /// Withdraws a finished trial, or lets it count again, as `change` says.
+    pub(crate) fn set_voided(&mut self, number: usize, change: Change) {
+        let is_void = change.what == ChangeKind::Voided;
+        // What it says now is kept before anything of it changes.
+        let says = self.trials.audit_mut(number).says_now();
+        let state = if is_void { TrialState::Fail } else { says.state.into() };
+        self.count_out(number);
+        self.move_to(number, state);
+        // What it reported was entered whatever its state.
+        let mut from = 0;
+        for &(step, value) in self.trials.reports(number) {
+            if is_void {
+                self.index.leave_rungs(from, step, value);
+            } else {
+                self.index.reach_rungs(from, step, value);
+            }
+            from = step + 1;
+        }
+        self.count_in(number);
+        self.trials.audit_mut(number).changes.push(change);
+    }
+
+    /// Amends a finished trial that is not withdrawn, or takes an amendment back; what the trial says then was checked.
+    pub(crate) fn amend(&mut self, number: usize, change: Change) {
+        self.count_out(number);
+        if let ChangeKind::Amended(amendment) = &change.what {
+            self.trials.keep_for(number, amendment);
+        }
+        let audit = self.trials.audit_mut(number);
+        audit.changes.push(change);
+        let says = audit.says_now();
+        self.move_to(number, says.state.into());
+        let trials = &mut self.trials;
+        for (objective, column) in trials.values.iter_mut().enumerate() {
+            column.set(number, says.values.get(objective).copied().unwrap_or(f64::NAN));
+        }
+        if !(says.user_attrs.is_empty() && says.constraints.is_empty()) {
+            let extras = trials.extras_mut(number);
+            if !says.user_attrs.is_empty() {
+                put(Arc::make_mut(&mut extras.user_attrs), says.user_attrs);
+            }
+            put(&mut extras.constraints, says.constraints);
+        }
+        self.count_in(number);
     }
 
     /// Enters a complete, feasible trial among the best.
     pub(crate) fn rank(&mut self, number: usize) {
-        let as_u32 = number as u32;
         if let [direction] = *self.directions {
-            let entry = (direction.loss(*self.trials.values[0].get(number)), as_u32);
-            let before = |other: &(f64, u32)| (other.0, other.1) < entry;
-            if self.index.best.len() < BEST_KEPT || !self.index.best.last().is_some_and(before) {
-                let at = self.index.best.partition_point(before);
-                self.index.best.insert(at, entry);
-                self.index.best.truncate(BEST_KEPT);
+            if let Some(best) = self.index.best.get_mut() {
+                let loss = direction.loss(*self.trials.values[0].get(number));
+                insert_best(best, (loss, number as u32));
             }
             return;
         }
         let losses = self.losses(number);
-        if !self.index.front.dominates(&losses) {
-            Arc::make_mut(&mut self.index.front).insert(as_u32, &losses);
+        if let Some(front) = self.index.front.get_mut()
+            && !front.dominates(&losses)
+        {
+            Arc::make_mut(front).insert(number as u32, &losses);
         }
+    }
+
+    fn complete(&self) -> impl Iterator<Item = usize> {
+        (0..self.trials.len).filter(|&number| self.trials.state(number) == TrialState::Complete)
+    }
+
+    /// The best trials of a single-objective study, see [`Index`].
+    pub(crate) fn best(&self) -> &[(f64, u32)] {
+        self.index.best.get_or_init(|| {
+            let mut best = Vec::new();
+            for number in self.complete().filter(|&number| self.trials.is_feasible(number)) {
+                let loss = self.directions[0].loss(*self.trials.values[0].get(number));
+                insert_best(&mut best, (loss, number as u32));
+            }
+            best
+        })
+    }
+
+    /// The front of a multi-objective study, see [`Index`].
+    pub(crate) fn front(&self) -> &Front {
+        self.index.front.get_or_init(|| {
+            let mut front = Front::default();
+            for number in self.complete().filter(|&number| self.trials.is_feasible(number)) {
+                let losses = self.losses(number);
+                if !front.dominates(&losses) {
+                    front.insert(number as u32, &losses);
+                }
+            }
+            Arc::new(front)
+        })
+    }
+
+    pub(crate) fn joint_complete(&self) -> &JointSpace {
+        self.index
+            .joint_complete
+            .get_or_init(|| JointSpace::of(&self.trials, |state| state == TrialState::Complete))
+    }
+
+    pub(crate) fn joint_pruned_too(&self) -> &JointSpace {
+        let counts = |state| matches!(state, TrialState::Complete | TrialState::Pruned);
+        self.index.joint_pruned_too.get_or_init(|| JointSpace::of(&self.trials, counts))
+    }
+
+    pub(crate) fn last_complete_step(&self) -> Option<u64> {
+        let last = || self.complete().filter_map(|number| self.trials.last_step(number)).max();
+        *self.index.last_complete_step.get_or_init(last)
     }
 
     /// The values of a complete trial, smaller being better.
@@ -418,7 +576,72 @@ impl Trials {
             slot_of_key: Column::new(0),
             reports: Column::new(None),
             extras: Column::new(None),
+            audits: SharedMap::new(),
         }
+    }
+
+    pub(crate) fn audit(&self, number: usize) -> Option<&Audit> {
+        self.audits.get(number as u32)?.as_deref()
+    }
+
+    /// The final values of a trial; none if it has none.
+    pub(crate) fn final_values(&self, number: usize) -> Vec<f64> {
+        self.values.iter().map(|column| *column.get(number)).filter(|value| !value.is_nan()).collect()
+    }
+
+    /// The changes of a finished trial: none as long as there is nothing of it in the audits.
+    pub(crate) fn audit_or_new(&self, number: usize) -> Audit {
+        self.audit(number).cloned().unwrap_or_else(|| {
+            let state = match self.state(number) {
+                TrialState::Complete => FinalState::Complete,
+                TrialState::Pruned => FinalState::Pruned,
+                _ => FinalState::Fail,
+            };
+            Audit::new(state, self.final_values(number))
+        })
+    }
+
+    fn audit_mut(&mut self, number: usize) -> &mut Audit {
+        if self.audit(number).is_none() {
+            let audit = self.audit_or_new(number);
+            *self.audits.get_or_default(number as u32) = Some(Arc::new(audit));
+        }
+        let entry = self.audits.get_or_default(number as u32).get_or_insert_with(|| {
+            // It was put there just now.
+            Arc::new(Audit::new(FinalState::Fail, Vec::new()))
+        });
+        Arc::make_mut(entry)
+    }
+
+    /// Keeps what an amendment is the first to touch.
+    fn keep_for(&mut self, number: usize, amendment: &Amendment) {
+        let extras = self.extras(number).cloned().unwrap_or_default();
+        let audit = self.audit_mut(number);
+        for (key, _) in &amendment.user_attrs {
+            if !audit.user_attrs.contains_key(key.as_str()) {
+                let before = extras.user_attrs.get(key.as_str()).cloned();
+                audit.user_attrs.insert(Arc::from(key.as_str()), before);
+            }
+        }
+        for (name, _) in &amendment.constraints {
+            if !audit.constraints.contains_key(name.as_str()) {
+                let before = extras.constraints.get(name.as_str()).copied();
+                audit.constraints.insert(Arc::from(name.as_str()), before);
+            }
+        }
+    }
+
+    fn last_step(&self, number: usize) -> Option<u64> {
+        self.reports(number).last().map(|&(step, _)| step)
+    }
+
+    /// True if the trial has every parameter of the study, and nobody ever had one with another distribution: then no
+    /// joint space is wider without it.
+    fn has_all_params(&self, number: usize) -> bool {
+        let uniform = |param: &ParamData| {
+            (0..self.len.div_ceil(Column::<u32>::CHUNK)).all(|chunk| param.is_uniform_in_chunk(chunk))
+        };
+        self.params.iter().all(|param| param.value(number).is_some() && uniform(param))
     }
 
     pub(crate) fn id(&self, number: usize) -> TrialId {
@@ -516,11 +739,11 @@ impl Index {
             never_begun: 0,
             running: SharedMap::new(),
             waiting: SharedMap::new(),
-            best: Vec::new(),
-            front: Arc::default(),
-            joint_complete: JointSpace::default(),
-            joint_pruned_too: JointSpace::default(),
-            last_complete_step: None,
+            best: OnceLock::from(Vec::new()),
+            front: OnceLock::from(Arc::default()),
+            joint_complete: OnceLock::from(JointSpace::default()),
+            joint_pruned_too: OnceLock::from(JointSpace::default()),
+            last_complete_step: OnceLock::from(None),
             complete_at: SharedMap::new(),
             first_at: SharedMap::new(),
         }
@@ -592,6 +815,25 @@ impl Front {
     }
 }
 
+fn insert_best(best: &mut Vec<(f64, u32)>, entry: (f64, u32)) {
+    let before = |other: &(f64, u32)| (other.0, other.1) < entry;
+    if best.len() < BEST_KEPT || !best.last().is_some_and(before) {
+        let at = best.partition_point(before);
+        best.insert(at, entry);
+        best.truncate(BEST_KEPT);
+    }
+}
+
+/// Sets the entries that have a value, and removes the others.
+fn put<T>(entries: &mut BTreeMap<Arc<str>, T>, changes: BTreeMap<Arc<str>, Option<T>>) {
+    for (key, value) in changes {
+        match value {
+            Some(value) => _ = entries.insert(key, value),
+            None => _ = entries.remove(&key),
+        }
+    }
+}
+
 /// True if the first losses are nowhere worse and somewhere better.
 fn dominates(a: &[f64], b: &[f64]) -> bool {
     let pairs = || a.iter().zip(b);
@@ -599,6 +841,15 @@ fn dominates(a: &[f64], b: &[f64]) -> bool {
 }
 
 impl JointSpace {
+    /// The space that the trials in certain states share.
+    fn of(trials: &Trials, counts: impl Fn(TrialState) -> bool) -> JointSpace {
+        let mut joint = JointSpace::default();
+        (0..trials.len)
+            .filter(|&number| counts(trials.state(number)))
+            .for_each(|number| joint.narrow(trials, number));
+        joint
+    }
+
     /// Keeps what the newly finished trial shares with the ones before it.
     fn narrow(&mut self, trials: &Trials, number: usize) {
         let has = |slot: usize| trials.params[slot].value(number).is_some();

@@ -159,6 +159,37 @@ pub enum Reason {
         /// Its key.
         worker: WorkerKey,
     },
+    /// Only a finished trial can be withdrawn or amended.
+    NotFinished {
+        /// Its number.
+        number: TrialNumber,
+        /// Where it stands.
+        state: TrialState,
+    },
+    /// The trial is withdrawn.
+    Voided {
+        /// Its number.
+        number: TrialNumber,
+    },
+    /// The trial is not withdrawn.
+    NotVoided {
+        /// Its number.
+        number: TrialNumber,
+    },
+    /// An amendment changes nothing.
+    NoChange,
+    /// The trial has no amendment at this place, or it was taken back already.
+    NotInForce {
+        /// Its number.
+        number: TrialNumber,
+        /// The place among the trial's changes.
+        change: u32,
+    },
+    /// The trial was changed so often that it cannot be changed again.
+    TooManyChanges {
+        /// How often at most.
+        max: usize,
+    },
     /// The log holds as many of these as it can number.
     Full,
 }
@@ -203,6 +234,14 @@ impl fmt::Display for Reason {
                 write!(f, "worker {worker} is not lost: it appended record {last} since")
             }
             Reason::Idle { worker } => write!(f, "worker {worker} runs no trials"),
+            Reason::NotFinished { number, state } => write!(f, "trial {number} is {state}, not finished"),
+            Reason::Voided { number } => write!(f, "trial {number} is withdrawn"),
+            Reason::NotVoided { number } => write!(f, "trial {number} is not withdrawn"),
+            Reason::NoChange => f.write_str("the amendment changes nothing"),
+            Reason::NotInForce { number, change } => {
+                write!(f, "change {change} of trial {number} is no amendment, or was taken back already")
+            }
+            Reason::TooManyChanges { max } => write!(f, "a finished trial can be changed {max} times at most"),
             Reason::Full => f.write_str("the log can number no more of these"),
         }
     }

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use trialog_ops::{
-    Budget, Direction, Distribution, Json, ParamDef, ParamKey, ParamValue, RetryPolicy, StudyConfig, StudyId,
-    Timestamp, TrialId, TrialNumber, TrialState,
+    Amendment, Budget, Direction, Distribution, Json, ParamDef, ParamKey, ParamValue, RetryPolicy, StudyConfig,
+    StudyId, Timestamp, TrialId, TrialNumber, TrialState,
 };
 
+use crate::audit::{Amended, Audit, Change};
 use crate::column::Column;
 use crate::lost::{self, Late};
 use crate::rank::RankList;
@@ -28,7 +29,8 @@ pub struct StudyView {
 /// Whose history a view shows: equal for the views of one [`State`](crate::State) and of no other, not even of
 /// its clone. Two views of one lineage at one position say the same, and what a trial said when it ended complete or
 /// pruned it says in every later view, so that work on it can be kept. A failed trial stays failed in all views of one
-/// lineage: if one that was lost counts after all, another lineage begins.
+/// lineage: if one that was lost counts after all, another lineage begins. So it does when a finished trial is
+/// withdrawn, amended, or counts again.
 #[derive(Clone, Debug, Default)]
 pub struct Lineage(Arc<()>);
 
@@ -192,15 +194,30 @@ impl StudyView {
     /// The best feasible complete trials of a single-objective study, best first and earlier ones first among
     /// equals; at most [`BEST_KEPT`](crate::BEST_KEPT) of them. Empty where there are several objectives.
     pub fn best(&self) -> impl Iterator<Item = TrialView<'_>> {
-        self.numbered(self.study.index.best.iter().map(|(_, number)| number))
+        self.numbered(self.best_entries().iter().map(|(_, number)| number))
     }
 
     /// The feasible complete trials that no other dominates, by number. With one objective, the best ones,
     /// at most [`BEST_KEPT`](crate::BEST_KEPT) of them.
     pub fn pareto_front(&self) -> impl Iterator<Item = TrialView<'_>> {
-        let best = &self.study.index.best;
+        let best = self.best_entries();
         let ties = best.iter().filter(|(loss, _)| *loss == best[0].0).map(|(_, number)| number);
-        self.numbered(ties.chain(&self.study.index.front.numbers))
+        let front = if self.directions().len() == 1 { &[][..] } else { &self.study.front().numbers };
+        self.numbered(ties.chain(front))
+    }
+
+    fn best_entries(&self) -> &[(f64, u32)] {
+        if self.directions().len() == 1 { self.study.best() } else { &[] }
+    }
+
+    /// The trials that were withdrawn, by number.
+    pub fn voided(&self) -> impl Iterator<Item = TrialView<'_>> {
+        self.changed().filter(|trial| trial.voided().is_some())
+    }
+
+    /// The trials that were withdrawn or amended at any time after their end, by number.
+    pub fn changed(&self) -> impl Iterator<Item = TrialView<'_>> {
+        self.numbered(self.study.trials.audits.iter().map(|(number, _)| number))
     }
 
     fn numbered<'a>(&'a self, numbers: impl Iterator<Item = &'a u32>) -> impl Iterator<Item = TrialView<'a>> {
@@ -238,8 +255,8 @@ impl StudyView {
     /// The parameters of [`StudyView::joint_space`] with their keys.
     pub fn joint_params(&self, over: Over) -> impl Iterator<Item = (ParamKey, &Arc<ParamDef>)> {
         let space = match over {
-            Over::Complete => &self.study.index.joint_complete,
-            Over::CompleteAndPruned => &self.study.index.joint_pruned_too,
+            Over::Complete => self.study.joint_complete(),
+            Over::CompleteAndPruned => self.study.joint_pruned_too(),
         };
         let shared = space.shared.as_deref().unwrap_or(&[]);
         shared.iter().filter_map(|&(_, key)| Some((key, self.params.get(key)?)))
@@ -248,7 +265,7 @@ impl StudyView {
     /// The largest step that a complete trial reported, whatever the value.
     #[must_use]
     pub fn last_complete_step(&self) -> Option<u64> {
-        self.study.index.last_complete_step
+        self.study.last_complete_step()
     }
 
     /// The values that complete trials reported at exactly this step.
@@ -435,9 +452,16 @@ impl<'a> TrialView<'a> {
         data.value(self.number).map(|_| data.key(self.number))
     }
 
-    /// Its intermediate values by rising step.
+    /// Its intermediate values by rising step. A withdrawn trial has none, since pruners look at those of failed trials
+    /// too: see [`TrialView::told_reports`].
     #[must_use]
     pub fn reports(self) -> &'a [(u64, f64)] {
+        if self.voided().is_some() { &[] } else { self.told_reports() }
+    }
+
+    /// All that it reported by rising step, withdrawn or not.
+    #[must_use]
+    pub fn told_reports(self) -> &'a [(u64, f64)] {
         self.trials().reports(self.number)
     }
 
@@ -475,6 +499,37 @@ impl<'a> TrialView<'a> {
     #[must_use]
     pub fn late(self) -> Option<Late> {
         self.system_attr(lost::LATE).filter(|_| self.is_lost()).and_then(Late::from_json)
+    }
+
+    /// Why and by whom it was withdrawn, if it is: it is a failed trial then, but for what [`TrialView::told_state`] says.
+    #[must_use]
+    pub fn voided(self) -> Option<&'a Change> {
+        self.trials().audit(self.number)?.voided()
+    }
+
+    /// Where it would stand if it had not been withdrawn.
+    #[must_use]
+    pub fn told_state(self) -> TrialState {
+        let audit = self.trials().audit(self.number);
+        audit.map_or(self.state(), |audit| audit.says_now().state.into())
+    }
+
+    /// All that was decided about it after its end, in the order of the log.
+    #[must_use]
+    pub fn changes(self) -> &'a [Change] {
+        self.trials().audit(self.number).map_or(&[], |audit| &audit.changes)
+    }
+
+    /// What it said before any change after its end, of all that changes touch; none if there are no changes.
+    #[must_use]
+    pub fn before_changes(self) -> Option<Amendment> {
+        self.trials().audit(self.number).map(Audit::before)
+    }
+
+    /// What was corrected after its end, with what it said before, in the order of the log.
+    #[must_use]
+    pub fn amendments(self) -> Vec<Amended<'a>> {
+        self.trials().audit(self.number).map_or(Vec::new(), Audit::amendments)
     }
 
     /// The numbers of the trials that this one tries again, the first attempt first; none if it is the first.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use trialog_ops::ComponentSpec;
 pub use trialog_ops::{Options, SpecError};
 
-use crate::{Grid, Nsga2, Nsga3, PartialFixed, Qmc, Random, Sampler, Tpe};
+use crate::{CmaEs, Gp, Grid, Nsga2, Nsga3, PartialFixed, Qmc, Random, Sampler, Tpe};
 
 /// One sampler that can be named.
 pub type Entry = trialog_ops::Entry<dyn Sampler>;
@@ -19,10 +19,22 @@ pub const REGISTRY: &[Entry] = &[
         build: |options| Ok(Arc::new(Tpe::from_options(options)?)),
     },
     Entry {
+        name: "gp",
+        version: 1,
+        about: "Gaussian processes: few, expensive trials of up to some twenty parameters",
+        build: |options| Ok(Arc::new(Gp::from_options(options)?)),
+    },
+    Entry {
         name: "random",
         version: 1,
         about: "uniform draws, every parameter on its own",
         build: |options| Ok(Arc::new(Random::from_options(options)?)),
+    },
+    Entry {
+        name: "cmaes",
+        version: 1,
+        about: "CMA-ES: a normal distribution that follows the good trials, for numbers and one objective",
+        build: |options| Ok(Arc::new(CmaEs::from_options(options)?)),
     },
     Entry {
         name: "qmc",

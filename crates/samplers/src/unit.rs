@@ -69,3 +69,32 @@ pub(crate) fn to_json(choice: &Choice) -> serde_json::Value {
         Choice::Str(text) => (&**text).into(),
     }
 }
+
+/// The place of a value in the unit interval: the middle of the stretch that it owns, if it is of a grid.
+pub(crate) fn to_unit(distribution: &Distribution, value: f64) -> f64 {
+    let value = settle(distribution, value);
+    let within = |value: f64, low: f64, high: f64| {
+        // Halves first, since the width may be too large for a number.
+        let (from_low, width) = (value / 2.0 - low / 2.0, high / 2.0 - low / 2.0);
+        if width > 0.0 { from_low / width } else { 0.5 }
+    };
+    let place = match distribution {
+        Distribution::Float(d) => match d.step() {
+            Some(step) => {
+                let count = ((d.high() - d.low()) / step).round() + 1.0;
+                (((value - d.low()) / step).round() + 0.5) / count
+            }
+            None if d.is_log() => within(log(value), log(d.low()), log(d.high())),
+            None => within(value, d.low(), d.high()),
+        },
+        Distribution::Int(d) if d.is_log() => {
+            within(log(value), log(d.low() as f64 - 0.5), log(d.high() as f64 + 0.5))
+        }
+        Distribution::Int(d) => {
+            let count = ((d.high() - d.low()) / d.step() + 1) as f64;
+            ((value - d.low() as f64) / d.step() as f64 + 0.5) / count
+        }
+        Distribution::Categorical(d) => (value + 0.5) / d.choices().len() as f64,
+    };
+    if place.is_nan() { 0.5 } else { place.clamp(0.0, 1.0) }
+}

@@ -34,6 +34,13 @@ pub enum Error {
         /// What is wrong with them.
         source: DecodeError,
     },
+    /// The log is written in a dialect that has no such op; nothing was appended.
+    Unsayable {
+        /// What was wanted, such as `set a budget`.
+        what: &'static str,
+        /// Why the dialect does not have it.
+        why: &'static str,
+    },
     /// The log's first records were folded into a snapshot of a newer format.
     NewerBase {
         /// Path or URL.
@@ -83,6 +90,12 @@ impl fmt::Display for Error {
                  program or a faulty one, and nothing was changed"
             ),
             Error::Refused { source } => write!(f, "nothing was written, since nobody could read it: {source}"),
+            Error::Unsayable { what, why } => {
+                write!(
+                    f,
+                    "one cannot {what} in a journal of Optuna's: {why}; copy the study to a log of Trialog's own"
+                )
+            }
             Error::NewerBase { location, seq, version } => write!(
                 f,
                 "the first {seq} records of {location} were folded into a snapshot of format version {version}, which \

@@ -2,17 +2,23 @@
 //! lent. This crate names no medium and holds no policy; it is the one that other tools link.
 
 mod compaction;
+mod dialect;
 mod error;
+mod optuna;
 mod session;
 
 pub use compaction::Compaction;
+pub use dialect::{Dialect, LocalClock, OptunaDialect};
 pub use error::Error;
+/// How lines of Optuna's journals are spaced.
+pub use trialog_codec::optuna::Spacing;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use optuna::{Lines, Translator};
 use session::{Session, Sessions};
 use trialog_codec::decode_record;
 use trialog_journal::{Durability, Journal, Seq};
@@ -24,6 +30,7 @@ pub struct Storage {
     journal: Arc<dyn Journal>,
     replica: Mutex<Replica>,
     sessions: Mutex<Sessions>,
+    dialect: Dialect,
     snapshots: Snapshots,
     /// How many records there must be for the next snapshot.
     snapshot_due: AtomicU64,
@@ -64,6 +71,8 @@ impl Snapshots {
 /// What this process knows of the log.
 struct Replica {
     state: State,
+    /// Where the records are not in the native dialect.
+    translator: Option<Box<Translator>>,
     /// Sessions of this process, whose verdicts somebody waits for; as many as threads that commit at once.
     own: Vec<SessionId>,
     /// Verdicts of this process's records that another of its threads replayed, by position.
@@ -97,6 +106,24 @@ impl Storage {
         snapshots: Snapshots,
         compaction: Compaction,
     ) -> Result<Storage, Error> {
+        Storage::build(journal, Dialect::Native, snapshots, compaction)
+    }
+
+    /// Takes a journal whose records are written in some dialect, and replays it. What is not native has neither
+    /// snapshots nor compactions.
+    ///
+    /// # Errors
+    /// As [`Storage::new`].
+    pub fn with_dialect(journal: Box<dyn Journal>, dialect: Dialect) -> Result<Storage, Error> {
+        Storage::build(journal, dialect, Snapshots::Off, Compaction::Off)
+    }
+
+    fn build(
+        journal: Box<dyn Journal>,
+        dialect: Dialect,
+        snapshots: Snapshots,
+        compaction: Compaction,
+    ) -> Result<Storage, Error> {
         let snapshot = match snapshots {
             Snapshots::Off => None,
             Snapshots::Auto { .. } => journal.load_snapshot(),
@@ -106,11 +133,16 @@ impl Storage {
             .and_then(|(at, bytes)| State::read_snapshot(&bytes).ok().filter(|state| state.records() == at.0));
         let state = state.unwrap_or_default();
         let snapshot_due = AtomicU64::new(snapshots.due_after(state.records()));
-        let replica = Replica { state, own: Vec::new(), inbox: BTreeMap::new(), scratch: Vec::new() };
+        let translator = match dialect {
+            Dialect::Native => None,
+            Dialect::Optuna(optuna) => Some(Box::new(Translator::new(optuna))),
+        };
+        let replica = Replica { state, translator, own: Vec::new(), inbox: BTreeMap::new(), scratch: Vec::new() };
         let storage = Storage {
             journal: Arc::from(journal),
             replica: Mutex::new(replica),
             sessions: Mutex::new(Sessions::default()),
+            dialect,
             snapshots,
             snapshot_due,
             compaction,
@@ -152,6 +184,12 @@ impl Storage {
         self.journal.location()
     }
 
+    /// How the records are written.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// This process as the log knows it: what all its sessions have in common. A forked child has another id from
     /// its first record on.
     ///
@@ -175,9 +213,12 @@ impl Storage {
     /// the record may be in the log or not; [`Storage::refresh`] tells.
     ///
     /// # Errors
-    /// [`Error::Refused`] for ops that no reader would take, what the journal says, and as [`Storage::new`] for
-    /// records of others that lie before this one.
+    /// [`Error::Refused`] for ops that no reader would take, [`Error::Unsayable`] for one that the log's dialect does not
+    /// have, what the journal says, and as [`Storage::new`] for records of others that lie before this one.
     pub fn commit(&self, mut ops: Vec<Op>, durability: Durability) -> Result<Vec<Verdict>, Error> {
+        if let Dialect::Optuna(_) = self.dialect {
+            return self.commit_lines(&ops, durability);
+        }
         let mut session = lock(&self.sessions).take()?;
         let mut record = self.replica().prepare(&session, &mut ops);
         if let Err(error) = session.encode(&record) {
@@ -209,6 +250,51 @@ impl Storage {
         self.snapshot_if_due(seq.0 + 1);
         self.compact_if_due(seq.0 + 1);
         mine.ok_or_else(|| Error::Vanished { location: self.location().to_owned(), seq: seq.0 })
+    }
+
+    /// The same in Optuna's dialect: every op is a line or several, and a line is a record. They lie next to one
+    /// another, and each has a verdict of its own.
+    fn commit_lines(&self, ops: &[Op], durability: Durability) -> Result<Vec<Verdict>, Error> {
+        let mut session = lock(&self.sessions).take()?;
+        let mut lines = self.replica().write(&session, ops)?;
+        let mut appended = self.journal.append(&lines.as_slices(), durability);
+        if let Err(trialog_journal::Error::Forked { .. }) = appended {
+            session = {
+                let mut sessions = lock(&self.sessions);
+                sessions.disown();
+                sessions.take()?
+            };
+            lines = self.replica().write(&session, ops)?;
+            appended = self.journal.append(&lines.as_slices(), durability);
+        }
+        let first = appended?.0;
+        // An op without lines, such as one that sets no parameters, changes nothing.
+        let mut verdicts = vec![Verdict::Applied; ops.len()];
+        let mut replica = self.replica();
+        for line in 0..lines.len() {
+            let seq = Seq(first + line as u64);
+            let mut mine = replica.inbox.remove(&seq.0);
+            if mine.is_none() {
+                replica.catch_up(&*self.journal, Some((seq, &mut mine)))?;
+            }
+            // What a line is about is its last op; what stands before it goes with it.
+            let verdict = mine.and_then(|mut all| all.pop());
+            let vanished = || Error::Vanished { location: self.location().to_owned(), seq: seq.0 };
+            let verdict = verdict.ok_or_else(vanished)?;
+            let of_op = &mut verdicts[lines.op_of(line)];
+            if of_op.rejection().is_none() {
+                *of_op = verdict;
+            }
+        }
+        drop(replica);
+        lock(&self.sessions).put_back(session);
+        // A study's configuration needs the study's id.
+        for (op, verdict) in ops.iter().zip(&verdicts) {
+            if let (Op::CreateStudy { config: Some(config), .. }, Verdict::Study(study)) = (op, verdict) {
+                self.commit_lines(&[Op::SetStudyConfig { study: *study, config: config.clone() }], durability)?;
+            }
+        }
+        Ok(verdicts)
     }
 
     /// A look at a living study as this process knows it.
@@ -262,6 +348,15 @@ impl Replica {
         }
     }
 
+    /// The lines that say these ops. Enters the session among this process's own.
+    fn write(&mut self, session: &Session, ops: &[Op]) -> Result<Lines, Error> {
+        if !self.own.contains(&session.id) {
+            self.own.push(session.id);
+        }
+        let translator = self.translator.as_ref().expect("only a log in another dialect is written in lines");
+        translator.write(session.id, ops, &self.state).map_err(|(what, why)| Error::Unsayable { what, why })
+    }
+
     /// Reads and applies what the journal has and this replica has not; the verdicts of the record at `wanted`
     /// go there.
     fn catch_up(
@@ -310,7 +405,11 @@ impl Replica {
         let from = Seq(self.state.records());
         journal.read(from, &mut |seq, bytes| {
             assert_eq!(seq.0, self.state.records(), "the journal and the state count the same records");
-            match decode_record(bytes) {
+            let decoded = match &mut self.translator {
+                None => decode_record(bytes),
+                Some(translator) => translator.read(bytes, &self.state),
+            };
+            match decoded {
                 Ok(record) => {
                     self.apply(seq, &record, wanted);
                     // What lies behind can wait, and looking for it would cost another system call.

@@ -95,6 +95,12 @@ impl Error {
         matches!(self.rejection(), Some(Reason::Finished { .. }))
     }
 
+    /// The trial is withdrawn, and cannot be withdrawn or amended until it counts again.
+    #[must_use]
+    pub fn is_voided(&self) -> bool {
+        matches!(self.rejection(), Some(Reason::Voided { .. }))
+    }
+
     /// The parameter is known with another kind of distribution, scale or other choices.
     #[must_use]
     pub fn is_incompatible(&self) -> bool {
@@ -121,6 +127,11 @@ impl Error {
                         | Reason::BadStudy
                         | Reason::BadParam { .. }
                         | Reason::TooManyRetries { .. }
+                        | Reason::NotFinished { .. }
+                        | Reason::NotVoided { .. }
+                        | Reason::NoChange
+                        | Reason::NotInForce { .. }
+                        | Reason::TooManyChanges { .. }
                 )
             )
     }
@@ -200,6 +211,12 @@ impl Error {
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         matches!(self.journal(), Some(trialog_journal::Error::ReadOnly { .. }))
+    }
+
+    /// The log is somebody else's, and its format cannot say this: a budget in a journal of Optuna's, say.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self.kind(), Kind::Storage(trialog_storage::Error::Unsayable { .. }))
     }
 
     /// The medium cannot hold a log, or failed.

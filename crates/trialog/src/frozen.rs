@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use trialog_ops::{Distribution, Json, ParamValue, Timestamp, TrialId, TrialNumber, TrialState};
-use trialog_replay::{Late, TrialView};
+use trialog_replay::{Change, Late, TrialView};
 
 /// Parameters by name, printed as `{a: 1, b: relu}`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,7 +49,8 @@ pub struct FrozenTrial {
     pub params: Params,
     /// What they were drawn from.
     pub distributions: BTreeMap<String, Distribution>,
-    /// Its intermediate values, by rising step.
+    /// Its intermediate values, by rising step. A withdrawn trial has none here, see
+    /// [`TrialView::told_reports`].
     pub intermediate_values: Vec<(u64, f64)>,
     /// When it began.
     pub start: Option<Timestamp>,
@@ -67,6 +68,10 @@ pub struct FrozenTrial {
     pub late: Option<Late>,
     /// The numbers of the trials that this one tries again, the first attempt first.
     pub attempts_before: Vec<TrialNumber>,
+    /// True if it was withdrawn. Its state is failed then, and the last of its changes that withdrew it says why.
+    pub voided: bool,
+    /// What was decided about it after its end, in the order of the log.
+    pub changes: Vec<Change>,
 }
 
 impl FrozenTrial {
@@ -117,6 +122,8 @@ impl From<TrialView<'_>> for FrozenTrial {
             lost: trial.is_lost(),
             late: trial.late(),
             attempts_before: trial.attempts_before(),
+            voided: trial.voided().is_some(),
+            changes: trial.changes().to_vec(),
         }
     }
 }

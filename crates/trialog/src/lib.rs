@@ -18,12 +18,15 @@
 //! [`open`] a file, make or load a [`Study`] in it by name, and call [`Study::optimize`] with a function from a
 //! [`Trial`] to one value per objective. Whatever is told is in the log when the call returns.
 
+mod builder;
+mod changes;
 mod error;
 mod frozen;
 mod lease;
 mod new_trial;
 mod open;
 mod optimize;
+mod optuna;
 mod space;
 mod storage;
 mod study;
@@ -31,6 +34,8 @@ mod table;
 mod trial;
 mod values;
 
+pub use builder::StudyBuilder;
+pub use changes::Amend;
 pub use error::{BoxError, Error, Result};
 pub use frozen::{FrozenTrial, Params};
 pub use new_trial::NewTrial;
@@ -38,7 +43,7 @@ pub use open::{DurabilityLevel, OpenOptions, open};
 pub use optimize::Optimizer;
 pub use space::{Category, Float, Int, float, int};
 pub use storage::{Storage, StudySummary};
-pub use study::{Study, StudyBuilder};
+pub use study::Study;
 pub use table::{Table, TableError};
 pub use trial::{Pruned, Trial};
 pub use values::Values;
@@ -46,13 +51,13 @@ pub use values::Values;
 /// What a medium must be able to do, for [`OpenOptions::open_journal`].
 pub use trialog_journal as journal;
 pub use trialog_ops::{
-    Budget, CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, DistributionError,
-    FloatDistribution, IntDistribution, Json, JsonError, ParamDef, ParamKey, ParamValue, RetryPolicy, StudyConfig,
-    Timestamp, TrialId, TrialNumber, TrialState,
+    Amendment, Budget, CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, DistributionError,
+    FloatDistribution, IntDistribution, Json, JsonError, Note, ParamDef, ParamKey, ParamValue, RetryPolicy,
+    StudyConfig, Timestamp, TrialId, TrialNumber, TrialState,
 };
 /// Whether to go on with a trial.
 pub use trialog_pruners as pruners;
-pub use trialog_replay::{Digest, Late, StudyView, TrialView};
+pub use trialog_replay::{Amended, Change, ChangeKind, Digest, Late, StudyView, TrialView};
 /// Where to look next.
 pub use trialog_samplers as samplers;
 

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use trialog_journal::{Durability, History, Journal, MemoryJournal};
 use trialog_journal_file::FileJournal;
-use trialog_storage::{Compaction, Snapshots};
+use trialog_journal_optuna::{LockKind, OptunaFile};
+use trialog_storage::{Compaction, Dialect, Snapshots, Spacing};
 
 use crate::error::{Error, Kind, Result};
 use crate::lease::LEASE_MIN;
+use crate::optuna;
 use crate::storage::Storage;
 
 /// When a snapshot is due. A record takes some microseconds to write and less than one to replay, a snapshot a small
@@ -21,7 +23,12 @@ const COMPACTION_BYTES_MIN: u64 = 64 << 20;
 const COMPACTION_GROWTH: f64 = 2.0;
 
 /// Opens a storage: a path such as `runs.tlog` (or `file:runs.tlog`) for a file that processes share, made if it
-/// is not there, or `memory:` for one that dies with this process.
+/// is not there, `redis://HOST[:PORT][/DB][?prefix=NAME]` for one that machines share (with the feature `redis`; its
+/// crate has the other shapes of such a URL), or `memory:` for one that dies with this process.
+///
+/// A file is recognised by its content: a path to a journal of Optuna's opens that journal, to be shared with its workers
+/// while they run. `optuna:journal.log` makes a new one, and `optuna+open:journal.log` locks it as
+/// `JournalFileOpenLock` does.
 ///
 /// # Errors
 /// A URL of another kind, and what the file says: see the questions of [`Error`].
@@ -130,7 +137,7 @@ impl OpenOptions {
 
     /// For how long this process may be silent while it has running trials, before others declare them lost. It
     /// says in the log that it is alive whenever it has appended nothing for a third of that time. `None`: it says
-    /// nothing, and its trials are never lost. At least 100 milliseconds; for a file only.
+    /// nothing, and its trials are never lost. At least 100 milliseconds; nothing for `memory:`.
     /// Default: none.
     #[must_use]
     pub fn lease(mut self, lease: Option<Duration>) -> OpenOptions {
@@ -146,8 +153,12 @@ impl OpenOptions {
         let url = url.as_ref();
         let mut lease = self.lease.filter(|_| !self.read_only);
         let journal: Box<dyn Journal> = match scheme(url) {
+            None if OptunaFile::is_at(Path::new(url)) => return self.optuna_file(url, url, LockKind::default()),
             None => Box::new(self.file(url, url)?),
             Some(("file", path)) => Box::new(self.file(url, path.strip_prefix("//").unwrap_or(path))?),
+            Some(("optuna", path)) => return self.optuna_file(url, path, LockKind::default()),
+            Some(("optuna+symlink", path)) => return self.optuna_file(url, path, LockKind::Symlink),
+            Some(("optuna+open", path)) => return self.optuna_file(url, path, LockKind::Open),
             Some(("memory", "")) if self.read_only || self.must_exist => {
                 return Err(refuse(url, "a storage in memory begins empty: there is nothing to be read yet"));
             }
@@ -159,8 +170,11 @@ impl OpenOptions {
             Some(("memory", _)) => {
                 return Err(refuse(url, "a storage in memory has no name: write memory:"));
             }
+            Some((scheme, _)) if scheme.starts_with("redis") => self.redis(url)?,
             Some((other, _)) => {
-                let detail = format!("{other:?} is no kind of storage here: use a path, file:PATH or memory:");
+                let detail = format!(
+                    "{other:?} is no kind of storage here: use a path, file:PATH, redis://HOST, optuna:PATH or memory:"
+                );
                 return Err(refuse(url, &detail));
             }
         };
@@ -186,6 +200,49 @@ impl OpenOptions {
         };
         let inner = trialog_storage::Storage::with_policies(journal, snapshots, compaction)?;
         Ok(Storage::new(Arc::new(inner), self.durability, history, lease))
+    }
+
+    fn optuna_file(&self, url: &str, path: &str, lock: LockKind) -> Result<Storage> {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() {
+            return Err(refuse(url, "the path is empty"));
+        }
+        let default = trialog_journal_optuna::Options::default();
+        let options = trialog_journal_optuna::Options {
+            read_only: self.read_only,
+            create: !self.read_only && !self.must_exist,
+            lock,
+            lock_wait_max: self.lock_wait_max.unwrap_or(default.lock_wait_max),
+            ..default
+        };
+        self.open_optuna(url, Box::new(OptunaFile::open(path, &options)?), Spacing::Compact)
+    }
+
+    fn open_optuna(&self, url: &str, journal: Box<dyn Journal>, spacing: Spacing) -> Result<Storage> {
+        if self.lease.is_some() {
+            return Err(refuse(url, "Optuna's workers know no leases: open it without one"));
+        }
+        let dialect = Dialect::Optuna(optuna::dialect(spacing));
+        let inner = trialog_storage::Storage::with_dialect(journal, dialect)?;
+        Ok(Storage::new(Arc::new(inner), self.durability, History::Kept, None))
+    }
+
+    /// No error repeats the URL as it is: a password may be in it.
+    #[cfg(feature = "redis")]
+    fn redis(&self, url: &str) -> Result<Box<dyn Journal>> {
+        use trialog_journal_redis::{RedisJournal, Target};
+        let target = Target::parse(url).map_err(|error| refuse("redis:...", &error.to_string()))?;
+        let journal = RedisJournal::open(target, self.read_only, !self.must_exist)?;
+        tracing::info!("{}: {}", journal.location(), journal.server());
+        Ok(Box::new(journal))
+    }
+
+    #[cfg(not(feature = "redis"))]
+    fn redis(&self, _: &str) -> Result<Box<dyn Journal>> {
+        Err(refuse(
+            "redis:...",
+            "this program was built without Redis; build it with the feature \"redis\" of trialog",
+        ))
     }
 
     fn file(&self, url: &str, path: &str) -> Result<FileJournal> {

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use trialog_journal::{Durability, History};
 use trialog_ops::{Budget, Direction, Op, RetryPolicy, StudyId, Timestamp, TrialId, TrialNumber};
-use trialog_replay::{Digest, Reason, StudyView, Verdict};
+use trialog_replay::{Digest, Reason, StudyView, TrialView, Verdict};
 
+use crate::builder::StudyBuilder;
 use crate::error::{Error, Kind, Result};
 use crate::frozen::FrozenTrial;
 use crate::lease::Leases;
 use crate::new_trial;
 use crate::open::DurabilityLevel;
-use crate::study::StudyBuilder;
 
 /// A record of many ops is closed when it holds as many, or about as many bytes: far below what a journal takes.
 const BATCH_OPS: usize = 256;
@@ -141,6 +141,16 @@ impl Storage {
         for trial in source.trials() {
             batch.push(Op::AddTrial { study, template: Box::new(new_trial::copy_of(trial)) })?;
         }
+        batch.finish()?;
+        let mut batch = Batch::new(target, || format!("copy the changes of trials of study {name:?}"));
+        let copy = target.view(study)?;
+        for trial in source.changed() {
+            // The copy is new, and its trials have the numbers of the others.
+            let Some(id) = copy.trial(trial.number()).map(TrialView::id) else { continue };
+            for op in new_trial::changes_of(trial, id) {
+                batch.push(op)?;
+            }
+        }
         batch.finish()
     }
 
@@ -213,6 +223,11 @@ impl Storage {
     pub(crate) fn is_same_log(&self, other: &Storage) -> bool {
         let named = self.location() != "memory:" && self.location() == other.location();
         named || self.address() == other.address()
+    }
+
+    /// True if parameters can be taken back that a trial was to have and never asked for.
+    pub(crate) fn retracts_params(&self) -> bool {
+        self.inner.dialect().retracts_params()
     }
 
     pub(crate) fn durability(&self) -> DurabilityLevel {
@@ -336,7 +351,7 @@ impl StudySummary {
             name: view.name().to_owned(),
             directions: view.directions().to_vec(),
             n_trials: view.trial_count(),
-            start: view.trials().filter_map(trialog_replay::TrialView::start).min(),
+            start: view.trials().filter_map(TrialView::start).min(),
             best_trial: view.best().next().map(FrozenTrial::from),
         }
     }

@@ -107,8 +107,10 @@ impl Trial {
 
     /// Publishes every parameter that is known beforehand as one record, so that other workers see at once where
     /// this trial will be.
+    ///
+    /// Where what is set cannot be taken back, nobody sees a parameter before the objective asks for it.
     fn publish(&self) -> Result<()> {
-        if self.proposals.is_empty() {
+        if self.proposals.is_empty() || !self.study.storage().retracts_params() {
             return Ok(());
         }
         let params = self.proposals.iter().map(|p| Param { param: ParamRef::Key(p.key), value: p.value });
@@ -198,6 +200,7 @@ impl Trial {
         let at = self.proposals.iter().position(|p| p.def.name == name);
         if let Some(proposal) = at.map(|at| &mut self.proposals[at])
             && proposal.def.distribution == distribution
+            && self.study.storage().retracts_params()
         {
             proposal.used = true;
             let (def, value) = (Arc::clone(&proposal.def), proposal.value);
@@ -349,7 +352,7 @@ impl Trial {
     pub(crate) fn finish_ops(&self, state: FinalState, values: Vec<f64>) -> Vec<Op> {
         let finish = Op::FinishTrial { trial: self.id, state, values, end: now() };
         let unused: Vec<ParamKey> = self.proposals.iter().filter(|p| !p.used).map(|p| p.key).collect();
-        if unused.is_empty() {
+        if unused.is_empty() || !self.study.storage().retracts_params() {
             return vec![finish];
         }
         vec![Op::RetractParams { trial: self.id, params: unused }, finish]

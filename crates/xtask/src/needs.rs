@@ -31,6 +31,9 @@ const PYTHON: Program =
 
 const CPLUSPLUS: Program = Program { probe: &["c++", "--version"], debian: &["g++"] };
 
+/// Debian's package of the Sentinel brings only a link, and one more service that starts by itself.
+const REDIS: Program = Program { probe: &["redis-server", "--version"], debian: &["redis-server"] };
+
 /// The table.
 pub(crate) const NEEDS: &[Need] = &[
     Need {
@@ -38,6 +41,24 @@ pub(crate) const NEEDS: &[Need] = &[
         why: "the comparison runs the same work through the libraries people use today",
         programs: &[PYTHON],
         python: &["optuna==5.0.0", "rustuna==0.2.0", "numpy==2.4.6"],
+    },
+    Need {
+        purpose: "optuna-5",
+        why: "the tests share studies with Optuna's own workers",
+        programs: &[PYTHON],
+        python: &["optuna==5.0.0", "redis==8.1.0"],
+    },
+    Need {
+        purpose: "optuna-4",
+        why: "the tests share studies with workers of the last Optuna before 5, too",
+        programs: &[PYTHON],
+        python: &["optuna==4.9.0", "redis==8.1.0"],
+    },
+    Need {
+        purpose: "redis",
+        why: "tests start servers of their own, and kill, stop, fill and fail them over",
+        programs: &[REDIS],
+        python: &[],
     },
     Need {
         purpose: "fuzz",

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::compare;
+use crate::needs;
 use crate::shell::{self, Outcome, Steps};
 
 /// What is run just to see it end well, in an empty folder: the words after `cargo run`. What is there twice finds
@@ -21,7 +22,9 @@ pub(crate) fn run() -> Outcome {
 
 /// Set-up and tests, as steps of a longer run.
 pub(crate) fn add_to(steps: &mut Steps, root: &Path) {
+    steps.run("programs for the tests", || needs::ensure("redis").map(drop));
     steps.run("smoke test of the comparison", || compare::smoke(root));
+    steps.run("what the tests need", || set_up(root));
     let mut counts = Counts::default();
     steps.run("cargo test", || {
         let mut test = shell::cargo(root);
@@ -31,6 +34,15 @@ pub(crate) fn add_to(steps: &mut Steps, root: &Path) {
     });
     steps.run("examples", || smoke(root));
     steps.sum_up(&format!("tests: {} passed, {} failed, {} ignored", counts.passed, counts.failed, counts.ignored));
+}
+
+/// Puts there what tests ask for by its place.
+fn set_up(root: &Path) -> Outcome {
+    let target = shell::target(root)?;
+    for purpose in ["optuna-5", "optuna-4"] {
+        needs::ensure_python(purpose, &target)?;
+    }
+    Ok(())
 }
 
 /// Runs what is to be run once, each in the same folder that nothing else uses.

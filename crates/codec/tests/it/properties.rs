@@ -5,9 +5,10 @@ use proptest::option;
 use proptest::prelude::*;
 use trialog_codec::decode_record;
 use trialog_ops::{
-    Budget, CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FinalState, FloatDistribution,
-    INT_MAX, IntDistribution, Json, Op, Param, ParamDef, ParamKey, ParamRef, Record, RetryPolicy, SessionId,
-    SessionKey, SessionRef, StudyConfig, StudyId, Timestamp, TrialId, TrialState, TrialTemplate, WorkerKey,
+    Amendment, Budget, CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FinalState,
+    FloatDistribution, INT_MAX, IntDistribution, Json, Note, Op, Param, ParamDef, ParamKey, ParamRef, Record,
+    RetryPolicy, SessionId, SessionKey, SessionRef, StudyConfig, StudyId, Timestamp, TrialId, TrialState,
+    TrialTemplate, WorkerKey,
 };
 
 use crate::{encode, same, samples};
@@ -181,7 +182,24 @@ fn op() -> impl Strategy<Value = Op> {
             end
         }),
     ];
-    prop_oneof![of_studies, of_trials, of_workers]
+    let state = proptest::sample::select(vec![FinalState::Complete, FinalState::Pruned, FinalState::Fail]);
+    let attrs = vec((text(), option::of(json())), 0..3);
+    let whole =
+        (option::of(state), option::of(vec(number(), 0..3)), attrs, vec((text(), option::of(number())), 0..3));
+    let amendment = whole.prop_map(|(state, values, user_attrs, constraints)| {
+        Box::new(Amendment { state, values, user_attrs, constraints })
+    });
+    let of_finished = prop_oneof![
+        (trial(), note()).prop_map(|(trial, note)| Op::VoidTrial { trial, note }),
+        (trial(), note()).prop_map(|(trial, note)| Op::UnvoidTrial { trial, note }),
+        (trial(), amendment, note()).prop_map(|(trial, amendment, note)| Op::AmendTrial { trial, amendment, note }),
+        (trial(), short(), note()).prop_map(|(trial, change, note)| Op::UndoAmendment { trial, change, note }),
+    ];
+    prop_oneof![2 => of_studies, 2 => of_trials, 1 => of_workers, 1 => of_finished]
+}
+
+fn note() -> impl Strategy<Value = Box<Note>> {
+    (text(), time(), text()).prop_map(|(by, at, reason)| Box::new(Note { by, at, reason }))
 }
 
 fn record() -> impl Strategy<Value = Record> {

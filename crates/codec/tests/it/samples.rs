@@ -1,9 +1,10 @@
 //! Records that hold every op with every variant of its fields, by name. Golden bytes are made from them.
 
 use trialog_ops::{
-    Budget, CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FinalState, FloatDistribution,
-    INT_MAX, IntDistribution, Json, Op, Param, ParamDef, ParamKey, ParamRef, Record, RetryPolicy, SessionId,
-    SessionKey, SessionRef, StudyConfig, StudyId, Timestamp, TrialId, TrialState, TrialTemplate, WorkerKey,
+    Amendment, Budget, CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FinalState,
+    FloatDistribution, INT_MAX, IntDistribution, Json, Note, Op, Param, ParamDef, ParamKey, ParamRef, Record,
+    RetryPolicy, SessionId, SessionKey, SessionRef, StudyConfig, StudyId, Timestamp, TrialId, TrialState,
+    TrialTemplate, WorkerKey,
 };
 
 pub(crate) const NOON: Timestamp = Timestamp(1_767_268_800_000_000);
@@ -89,6 +90,21 @@ fn ops() -> Vec<(String, Op)> {
     add("renew_lease/a_minute", Op::RenewLease { lease_ms: 60_000 });
     add("renew_lease/none", Op::RenewLease { lease_ms: 0 });
     add("declare_lost", Op::DeclareLost { worker: WorkerKey(3), seen: 70_000, end: NOON });
+    let note = |by: &str, reason: &str| Box::new(Note { by: text(by), at: NOON, reason: text(reason) });
+    add("void_trial", Op::VoidTrial { trial, note: note("ada", "the disk was full 💾") });
+    add("unvoid_trial", Op::UnvoidTrial { trial: TrialId(u64::MAX), note: note("", "") });
+    let amendment = Box::new(Amendment::default());
+    add("amend_trial/nothing", Op::AmendTrial { trial, amendment, note: note("", "") });
+    let amendment = Box::new(Amendment {
+        state: Some(FinalState::Pruned),
+        values: Some(vec![0.25, f64::INFINITY]),
+        user_attrs: vec![(text("a"), Some(json("[1]"))), (text(""), None)],
+        constraints: vec![(text("c"), Some(-1.0)), (text("d"), None)],
+    });
+    add("amend_trial/all", Op::AmendTrial { trial, amendment, note: note("grace", "wrong unit") });
+    let amendment = Box::new(Amendment { values: Some(vec![]), ..Amendment::default() });
+    add("amend_trial/no_values", Op::AmendTrial { trial, amendment, note: note("", "") });
+    add("undo_amendment", Op::UndoAmendment { trial, change: 70_000, note: note("ada", "it was right") });
     add("skipped/first", Op::Skipped { code: 0x80 });
     add("skipped/last", Op::Skipped { code: 0xff });
     ops

@@ -71,7 +71,11 @@ fn survives(op: &Op, known: &State) -> bool {
         | Op::FinishTrial { trial: id, .. }
         | Op::SetTrialUserAttr { trial: id, .. }
         | Op::SetTrialSystemAttr { trial: id, .. }
-        | Op::SetConstraint { trial: id, .. } => trial(id),
+        | Op::SetConstraint { trial: id, .. }
+        | Op::VoidTrial { trial: id, .. }
+        | Op::UnvoidTrial { trial: id, .. }
+        | Op::AmendTrial { trial: id, .. } => trial(id),
+        Op::UndoAmendment { .. } => false,
         Op::RenewLease { .. } | Op::Skipped { .. } => true,
     }
 }

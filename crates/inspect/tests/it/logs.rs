@@ -214,7 +214,10 @@ fn the_log_has_every_op_and_all_take_effect() {
     codes.sort_unstable();
     codes.dedup();
     // What decides how many trials there are has a test of its own: behind it, little can be assumed.
-    let others = ["set_budget", "set_retry_policy", "renew_lease", "declare_lost"];
+    let of_workers = ["set_budget", "set_retry_policy", "renew_lease", "declare_lost"];
+    // So has what is decided about a trial after its end.
+    let of_ends = ["void_trial", "unvoid_trial", "amend_trial", "undo_amendment"];
+    let others = [of_workers, of_ends].concat();
     let expected = trialog_codec::OPS.iter().filter(|op| !others.contains(&op.name));
     assert_eq!(codes, expected.map(|op| op.code).collect::<Vec<_>>());
     let mut state = State::new();

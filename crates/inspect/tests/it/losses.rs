@@ -9,7 +9,9 @@ use crate::logs::{
 };
 use trialog_inspect::{DamageKind, Error, Repair, Trust, Why, repair_on, verify_on};
 use trialog_journal::frame::{Claim, KIND_RECORD};
-use trialog_ops::{Budget, Op, Record, RetryPolicy, StudyId, Timestamp, TrialId, TrialState, WorkerKey};
+use trialog_ops::{
+    Amendment, Budget, Note, Op, Record, RetryPolicy, StudyId, Timestamp, TrialId, TrialState, WorkerKey,
+};
 use trialog_replay::State;
 use trialog_testkit::{Call, Failure};
 
@@ -370,4 +372,32 @@ fn what_budgets_and_dead_workers_decide_is_not_assumed() {
             }
         }
     }
+}
+
+/// What was decided about a trial after its end stays with that trial whatever is lost before, and an amendment is not
+/// taken back by its place where another may have that place now.
+#[test]
+fn changes_of_finished_trials_stay_with_their_trials() {
+    let note = || Box::new(Note { by: "ada".into(), at: Timestamp(9), reason: "bug".into() });
+    let amend = |trial: u64, value: f64| Op::AmendTrial {
+        trial: TrialId(trial),
+        amendment: Box::new(Amendment { values: Some(vec![value]), ..Amendment::default() }),
+        note: note(),
+    };
+    let ops = vec![
+        (0, vec![study("s")]),
+        (0, vec![create(0, 1), finish(0, 1.0, 2)]),
+        (0, vec![create(0, 1), finish(1, 2.0, 2)]),
+        (0, vec![amend(0, 5.0)]),
+        (0, vec![amend(0, 6.0)]),
+        (0, vec![Op::VoidTrial { trial: TrialId(1), note: note() }]),
+        (0, vec![Op::UndoAmendment { trial: TrialId(0), change: 0, note: note() }]),
+        (0, vec![Op::UnvoidTrial { trial: TrialId(1), note: note() }]),
+    ];
+    let log = Log::new(with_sessions(ops, 0), 1);
+    let (repair, state) = repaired(&damage(&log, &[3]), Trust::Likely);
+    let view = state.view(StudyId(0)).unwrap();
+    let trials: Vec<_> = view.trials().map(|trial| (trial.value(0), trial.changes().len())).collect();
+    assert_eq!(trials, [(Some(6.0), 1), (Some(2.0), 2)], "the undoing of a lost amendment is left out");
+    assert_eq!(repair.left_out.iter().map(|left| left.op).collect::<Vec<_>>(), ["undo_amendment"]);
 }

@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a golden file that does not parse is a failed test")]
 
+mod boxes;
+mod cholesky;
 mod crowding;
+mod eigen;
 mod elementary;
+mod improvement;
+mod lbfgsb;
 mod low_discrepancy;
 mod multi_objective;
 mod normal;

@@ -59,16 +59,24 @@ pub(super) fn restore(study: &mut Study, complete: &[u128]) {
     index.running = SharedMap::from_sorted(running);
     index.waiting = SharedMap::from_sorted(waiting);
 
-    let mut lists = Lists::default();
+    let (mut lists, mut last) = (Lists::default(), None);
     for number in numbers(complete) {
         let reports = trials.reports(number);
-        index.last_complete_step = index.last_complete_step.max(reports.last().map(|&(step, _)| step));
+        last = last.max(reports.last().map(|&(step, _)| step));
         reports.iter().for_each(|&(step, value)| lists.add(step, value));
     }
+    index.last_complete_step = last.into();
     index.complete_at = lists.finish();
 
     let mut lists = Lists::default();
+    let mut voided =
+        trials.audits.iter().filter(|(_, audit)| audit.as_ref().is_some_and(|it| it.voided().is_some()));
+    let mut next_voided = voided.next();
     for number in 0..trials.len {
+        if next_voided.is_some_and(|&(voided, _)| voided as usize == number) {
+            next_voided = voided.next();
+            continue;
+        }
         // A report answers for the rungs after the report before it, up to its own step.
         let mut from = 0;
         for &(step, value) in trials.reports(number) {
@@ -76,6 +84,7 @@ pub(super) fn restore(study: &mut Study, complete: &[u128]) {
             from = step + 1;
         }
     }
+    drop(voided);
     index.first_at = lists.finish();
 
     if study.directions.len() == 1 {

@@ -1,21 +1,23 @@
 //! From bytes to a state. What the bytes say is believed only if it could have come from a log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use trialog_ops::{
-    Budget, CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FloatDistribution,
-    IntDistribution, Json, ParamDef, ParamKey, RETRIES_MAX, RetryPolicy, SessionId, SessionKey, StudyConfig,
-    StudyId, Timestamp, TrialId, TrialNumber, TrialState, WorkerKey,
+    Amendment, Budget, CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FinalState,
+    FloatDistribution, IntDistribution, Json, Note, ParamDef, ParamKey, RETRIES_MAX, RetryPolicy, SessionId,
+    SessionKey, StudyConfig, StudyId, Timestamp, TrialId, TrialNumber, TrialState, WorkerKey,
 };
 
 use super::index::{self, Mask};
 use super::payload::{Ints, Payload, Read, Sections};
-use super::{BLOCK, Section, VERSION_WITHOUT_ORDER};
+use super::{BLOCK, Section, VERSION_WITHOUT_CHANGES, VERSION_WITHOUT_ORDER};
+use crate::audit::{Audit, Change, ChangeKind};
 use crate::column::Column;
 use crate::reports::Reports;
+use crate::shared_map::SharedMap;
 use crate::state::{ParamTable, STEP_MAX, Session, State};
-use crate::study::{Extras, Front, JointSpace, ParamData, Study, Trials, USUAL, is_value};
+use crate::study::{Extras, Front, JointSpace, ParamData, Study, Trials, USUAL, check_values, is_value};
 
 pub(super) fn state(bytes: &[u8]) -> Read<State> {
     let (mut sections, records) = Sections::open(bytes)?;
@@ -24,16 +26,20 @@ pub(super) fn state(bytes: &[u8]) -> Read<State> {
     sections.read(Section::Sessions, |payload| sessions(payload, &mut state))?;
     sections.read(Section::Params, |payload| params(payload, &mut state))?;
     let places = sections.read(Section::Index, |payload| trial_index(payload, &mut state))?;
+    let mut known = Known { records, workers: state.workers.list.len(), changed: false };
     for (id, place) in (0..).zip(places) {
         let Place::Living(ids) = place else {
             state.studies.push(None);
             continue;
         };
-        let study = study(&mut sections, &state.params, &ids)?;
+        let study = study(&mut sections, &state.params, &ids, &mut known)?;
         if state.names.insert(Arc::clone(&study.name), StudyId(id)).is_some() {
             return Err(sections.damaged("two living studies have one name"));
         }
         state.studies.push(Some(Arc::new(study)));
+    }
+    if sections.version > VERSION_WITHOUT_CHANGES && !known.changed {
+        return Err(sections.damaged("a later version than it needs"));
     }
     sections.read(Section::Workers, |payload| workers(payload, &mut state))?;
     sections.read(Section::End, |_| Ok(()))?;
@@ -203,7 +209,15 @@ struct States {
     pruned_too: Mask,
 }
 
-fn study(sections: &mut Sections<'_>, table: &ParamTable, ids: &[u64]) -> Read<Study> {
+/// What the changes of trials refer to.
+struct Known {
+    records: u64,
+    workers: usize,
+    /// Whether any trial was changed.
+    changed: bool,
+}
+
+fn study(sections: &mut Sections<'_>, table: &ParamTable, ids: &[u64], known: &mut Known) -> Read<Study> {
     let (mut study, params) = sections.read(Section::Study, |payload| head(payload, ids.len()))?;
     let trials = &mut study.trials;
     trials.len = ids.len();
@@ -232,12 +246,16 @@ fn study(sections: &mut Sections<'_>, table: &ParamTable, ids: &[u64]) -> Read<S
         let shared = trials.slots.values().filter_map(|&slot| Some((slot, joint[at][slot]?)));
         JointSpace { shared: index::numbers(spaces[at]).next().map(|_| shared.collect()) }
     });
-    study.index.joint_complete = complete;
-    study.index.joint_pruned_too = pruned_too;
+    study.index.joint_complete = complete.into();
+    study.index.joint_pruned_too = pruned_too.into();
     sections.read(Section::Reports, |payload| reports(payload, trials))?;
     sections.read(Section::Attributes, |payload| attributes(payload, trials))?;
     let front = sections.read(Section::Front, |payload| front(payload, &study, &states.complete))?;
-    study.index.front = Arc::new(front);
+    study.index.front = Arc::new(front).into();
+    if sections.version > VERSION_WITHOUT_CHANGES {
+        let changed = sections.read(Section::Changes, |payload| changes(payload, &mut study, known))?;
+        known.changed |= changed;
+    }
     index::restore(&mut study, &states.complete);
     Ok(study)
 }
@@ -483,6 +501,122 @@ impl<'a> Entries<'a> {
         }
         Ok(())
     }
+}
+
+/// The changes of trials after their end. Says whether there are any.
+fn changes(payload: &mut Payload<'_>, study: &mut Study, known: &Known) -> Read<bool> {
+    let (count, objectives) = (payload.length()?, study.directions.len());
+    let mut audits: Vec<(u32, Option<Arc<Audit>>)> = Vec::new();
+    for _ in 0..count {
+        let number = payload.u32()?;
+        let rising = audits.last().is_none_or(|&(last, _)| last < number);
+        payload.check(rising && (number as usize) < study.trials.len, "changed trials out of order")?;
+        let audit = audit(payload, TrialNumber(number), objectives, known)?;
+        payload.check(is_now(&audit, &study.trials, number as usize), "a trial is not what its changes made it")?;
+        audits.push((number, Some(Arc::new(audit))));
+    }
+    study.trials.audits = SharedMap::from_sorted(audits);
+    Ok(count > 0)
+}
+
+/// The changes of one trial, each of which must have been possible when it came.
+fn audit(payload: &mut Payload<'_>, number: TrialNumber, objectives: usize, known: &Known) -> Read<Audit> {
+    let (state, values) = (final_state(payload)?, values(payload)?);
+    let fits = check_values(state.into(), &values, objectives).is_ok();
+    payload.check(fits, "a trial could not have ended so")?;
+    let mut audit = Audit::new(state, values);
+    let attrs = optional(payload, Payload::json)?;
+    let constraints = optional(payload, Payload::cell::<f64>)?;
+    let sorted = |names: Vec<&str>| names.is_sorted_by(|a, b| a < b);
+    let in_order = sorted(attrs.iter().map(|(key, _)| key.as_str()).collect())
+        && sorted(constraints.iter().map(|(name, _)| name.as_str()).collect());
+    payload.check(in_order, "what was before is out of order")?;
+    let was_nan = constraints.iter().any(|(_, value)| value.is_some_and(f64::is_nan));
+    payload.check(!was_nan, "a constraint is NaN")?;
+    audit.user_attrs = attrs.into_iter().map(|(key, value)| (Arc::from(key), value)).collect();
+    audit.constraints = constraints.into_iter().map(|(name, value)| (Arc::from(name), value)).collect();
+    let count = payload.length()?;
+    payload.check(count > 0, "a changed trial without a change")?;
+    let mut touched: (BTreeSet<String>, BTreeSet<String>) = Default::default();
+    for _ in 0..count {
+        let what = match payload.u8()? {
+            0 => ChangeKind::Voided,
+            1 => ChangeKind::Unvoided,
+            2 => ChangeKind::Amended(amendment(payload)?),
+            3 => ChangeKind::Undone(payload.u32()?),
+            _ => return Err(payload.damaged("a change of no known kind")),
+        };
+        let possible = audit.check(&what, number, objectives).is_ok();
+        payload.check(possible, "a change that was not possible")?;
+        if let ChangeKind::Amended(amendment) = &what {
+            touched.0.extend(amendment.user_attrs.iter().map(|(key, _)| key.clone()));
+            touched.1.extend(amendment.constraints.iter().map(|(name, _)| name.clone()));
+        }
+        let by = payload.text()?.to_owned();
+        let at = Timestamp(i64::from_le_bytes(payload.array()?));
+        let note = Note { by, at, reason: payload.text()?.to_owned() };
+        let (worker, record) = (WorkerKey(payload.u32()?), payload.u64()?);
+        let rising = audit.changes.last().is_none_or(|last| last.record <= record);
+        let fits = rising && record < known.records && (worker.0 as usize) < known.workers;
+        payload.check(fits, "a change by a record that is not there")?;
+        audit.changes.push(Change { what, note, worker, record });
+    }
+    let all_there = audit.user_attrs.keys().map(AsRef::as_ref).eq(touched.0.iter().map(String::as_str))
+        && audit.constraints.keys().map(AsRef::as_ref).eq(touched.1.iter().map(String::as_str));
+    payload.check(all_there, "other attributes were before than those that changed")?;
+    Ok(audit)
+}
+
+fn final_state(payload: &mut Payload<'_>) -> Read<FinalState> {
+    match TrialState::from_number(payload.u8()?) {
+        Some(TrialState::Complete) => Ok(FinalState::Complete),
+        Some(TrialState::Pruned) => Ok(FinalState::Pruned),
+        Some(TrialState::Fail) => Ok(FinalState::Fail),
+        _ => Err(payload.damaged("a trial ended in no known state")),
+    }
+}
+
+fn values(payload: &mut Payload<'_>) -> Read<Vec<f64>> {
+    let count = payload.length()?;
+    Ok(payload.cells(count)?.collect())
+}
+
+fn amendment(payload: &mut Payload<'_>) -> Read<Amendment> {
+    Ok(Amendment {
+        state: if payload.flag()? { Some(final_state(payload)?) } else { None },
+        values: if payload.flag()? { Some(values(payload)?) } else { None },
+        user_attrs: optional(payload, Payload::json)?,
+        constraints: optional(payload, Payload::cell::<f64>)?,
+    })
+}
+
+fn optional<'a, T>(
+    payload: &mut Payload<'a>,
+    take: fn(&mut Payload<'a>) -> Read<T>,
+) -> Read<Vec<(String, Option<T>)>> {
+    let mut entries = Vec::new();
+    for _ in 0..payload.length()? {
+        let name = payload.text()?.to_owned();
+        let value = if payload.flag()? { Some(take(payload)?) } else { None };
+        entries.push((name, value));
+    }
+    Ok(entries)
+}
+
+/// True if the trial says what its changes left it with.
+fn is_now(audit: &Audit, trials: &Trials, number: usize) -> bool {
+    let says = audit.says_now();
+    let state = if audit.voided().is_some() { TrialState::Fail } else { says.state.into() };
+    let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    let extras = trials.extras(number).cloned().unwrap_or_default();
+    let attr = |(key, value): (&Arc<str>, &Option<Json>)| extras.user_attrs.get(key) == value.as_ref();
+    let constraint = |(name, value): (&Arc<str>, &Option<f64>)| {
+        extras.constraints.get(name).map(|value| value.to_bits()) == value.map(f64::to_bits)
+    };
+    trials.state(number) == state
+        && bits(&trials.final_values(number)) == bits(&says.values)
+        && says.user_attrs.iter().all(attr)
+        && says.constraints.iter().all(constraint)
 }
 
 fn front(payload: &mut Payload<'_>, study: &Study, complete: &Mask) -> Read<Front> {

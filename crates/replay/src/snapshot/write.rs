@@ -8,14 +8,18 @@ use trialog_ops::{Choice, ComponentSpec, Direction, Distribution, Json, ParamDef
 
 use super::{
     BLOCK, BLOCK_ALL, BLOCK_NONE, BLOCK_SOME, Cell, HEADER_LEN, MAGIC, SECTION_HEADER_LEN, Section, VERSION,
-    block_mask, width_of,
+    VERSION_WITHOUT_CHANGES, block_mask, width_of,
 };
+use crate::audit::{Audit, Change, ChangeKind};
 use crate::column::Column;
 use crate::state::State;
 use crate::study::{Extras, ParamData, Study, Trials, USUAL};
 
 pub(super) fn state<E>(state: &State, sink: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-    let mut out = Writer { sink, payload: Payload(Vec::new()), crc: 0 };
+    // What no trial was changed in, older programs can read too.
+    let changed = |study: &Arc<Study>| study.trials.audits.iter().next().is_some();
+    let version = if state.studies.iter().flatten().any(changed) { VERSION } else { VERSION_WITHOUT_CHANGES };
+    let mut out = Writer { sink, payload: Payload(Vec::new()), crc: 0, version };
     out.header(state.records)?;
     out.section(Section::Sessions, |payload| {
         payload.count(state.sessions.len());
@@ -64,13 +68,14 @@ struct Writer<F> {
     payload: Payload,
     /// Of the section before, or of the header.
     crc: u32,
+    version: u32,
 }
 
 impl<E, F: FnMut(&[u8]) -> Result<(), E>> Writer<F> {
     fn header(&mut self, records: u64) -> Result<(), E> {
         let mut header = Vec::with_capacity(HEADER_LEN);
         header.extend_from_slice(&MAGIC);
-        header.extend_from_slice(&VERSION.to_le_bytes());
+        header.extend_from_slice(&self.version.to_le_bytes());
         header.extend_from_slice(&0_u32.to_le_bytes());
         header.extend_from_slice(&records.to_le_bytes());
         header.extend_from_slice(&0_u32.to_le_bytes());
@@ -123,9 +128,17 @@ impl<E, F: FnMut(&[u8]) -> Result<(), E>> Writer<F> {
         self.section(Section::Reports, |payload| payload.reports(trials))?;
         self.section(Section::Attributes, |payload| payload.attributes(trials))?;
         self.section(Section::Front, |payload| {
-            let numbers = &study.index.front.numbers;
+            let numbers = if study.directions.len() > 1 { study.front().numbers.as_slice() } else { &[] };
             payload.count(numbers.len());
             payload.ints(numbers.iter().map(|&number| u64::from(number)));
+        })?;
+        if self.version <= VERSION_WITHOUT_CHANGES {
+            return Ok(());
+        }
+        self.section(Section::Changes, |payload| {
+            let audits = || trials.audits.iter().filter_map(|(number, audit)| Some((*number, audit.as_deref()?)));
+            payload.count(audits().count());
+            audits().for_each(|(number, audit)| payload.audit(number, audit));
         })
     }
 }
@@ -306,6 +319,69 @@ impl Payload {
                 self.text(v);
             }
         }
+    }
+
+    fn audit(&mut self, number: u32, audit: &Audit) {
+        self.u32(number);
+        self.0.push(TrialState::from(audit.state) as u8);
+        self.count(audit.values.len());
+        self.cells(&audit.values);
+        self.optional(audit.user_attrs.iter().map(|(key, value)| (&**key, value.as_ref())), Payload::json);
+        self.optional(audit.constraints.iter().map(|(name, value)| (&**name, value.as_ref())), Payload::f64);
+        self.count(audit.changes.len());
+        audit.changes.iter().for_each(|change| self.change(change));
+    }
+
+    fn change(&mut self, change: &Change) {
+        match &change.what {
+            ChangeKind::Voided => self.0.push(0),
+            ChangeKind::Unvoided => self.0.push(1),
+            ChangeKind::Amended(amendment) => {
+                self.0.push(2);
+                self.flag(amendment.state.is_some());
+                self.0.extend(amendment.state.map(|state| TrialState::from(state) as u8));
+                self.flag(amendment.values.is_some());
+                if let Some(values) = &amendment.values {
+                    self.count(values.len());
+                    self.cells(values);
+                }
+                let attrs = amendment.user_attrs.iter();
+                self.optional(attrs.map(|(key, value)| (key.as_str(), value.as_ref())), Payload::json);
+                let constraints = amendment.constraints.iter();
+                self.optional(constraints.map(|(name, value)| (name.as_str(), value.as_ref())), Payload::f64);
+            }
+            ChangeKind::Undone(place) => {
+                self.0.push(3);
+                self.u32(*place);
+            }
+        }
+        self.text(&change.note.by);
+        self.bytes(&change.note.at.0.to_le_bytes());
+        self.text(&change.note.reason);
+        self.u32(change.worker.0);
+        self.u64(change.record);
+    }
+
+    /// Named values, some of which are not there.
+    fn optional<'a, T: 'a>(
+        &mut self,
+        entries: impl ExactSizeIterator<Item = (&'a str, Option<&'a T>)>,
+        put: fn(&mut Payload, &T),
+    ) {
+        self.count(entries.len());
+        for (name, value) in entries {
+            self.text(name);
+            self.flag(value.is_some());
+            value.into_iter().for_each(|value| put(self, value));
+        }
+    }
+
+    fn json(&mut self, value: &Json) {
+        self.text(value.as_str());
+    }
+
+    fn f64(&mut self, value: &f64) {
+        self.bytes(&value.to_le_bytes());
     }
 
     fn reports(&mut self, trials: &Trials) {

@@ -49,6 +49,20 @@ pub(crate) const LOG: &str = "
     trial 9 at 1
 ";
 
+/// What follows [`LOG`] where trials are changed after their end: what version 3 of snapshots is for.
+pub(crate) const CHANGES: &str = "
+    void 4 by ada at 60 for bug
+    void 0 by ada at 61 for bug
+    unvoid 0 by bob at 62 for fine
+    amend 0 state pruned values 1 -inf user k=7 n=[] constraints c1:3 c2 by ada at 63 for unit
+    amend 6 values by ada at 63 for early
+    amend 6 state fail values by ada at 63 for early
+    amend 6 values 3 4 user note by ada at 64 for late
+    undo 6 1 by bob at 65 for wrong
+    undo 0 2 by bob at 66 for wrong
+    amend 5 constraints c:-1 by ada at 67 for unit
+";
+
 #[test]
 fn the_digest_of_a_fixed_log_is_pinned() {
     let mut state = State::new();
@@ -62,6 +76,13 @@ fn the_digest_of_a_fixed_log_is_pinned() {
         "912fa1928eeed142fd6ed2574b4dd3e7",
         "834a709ba2534ebe3ee1397fd4f7bd28",
     ];
+    assert_eq!(found.map(|digest| digest.to_string()), expected);
+    for (op, counter) in ops(CHANGES).into_iter().zip(0..) {
+        let session = SessionRef::Id(SessionId([9; 16]));
+        state.apply(&Record { session, counter, ops: vec![op] }, &mut Vec::new());
+    }
+    let found = [state.digest(), state.studies().next().unwrap().digest()];
+    let expected = ["f18c1a613d5dab68dc4a7d47f5e3e05a", "55644648822c6fbe9943bed66213865d"];
     assert_eq!(found.map(|digest| digest.to_string()), expected);
 }
 

@@ -144,3 +144,28 @@ fn many_objectives() {
     soon("trials", || _ = apply(&mut state, 0, std::iter::once(study).chain((0..50).map(trial)).collect()));
     assert_eq!(state.view(StudyId(0)).unwrap().pareto_front().count(), 50);
 }
+
+/// Withdrawing every trial of a study, one record each, with a view held beside each.
+#[test]
+fn many_withdrawals() {
+    const N: u64 = 20_000;
+    let mut state = study_with_trials(0);
+    let template = TrialTemplate {
+        values: vec![1.0],
+        end: Some(Timestamp(0)),
+        reports: (0..5).map(|step| (step, step as f64)).collect(),
+        ..TrialTemplate::new(TrialState::Complete)
+    };
+    let add = || Op::AddTrial { study: StudyId(0), template: Box::new(template.clone()) };
+    apply(&mut state, 1, (0..N).map(|_| add()).collect());
+    let note = || Box::new(Note { by: String::new(), at: Timestamp(0), reason: String::new() });
+    soon("withdrawals", || {
+        for trial in 0..N {
+            let _view = state.view(StudyId(0));
+            let void = Op::VoidTrial { trial: TrialId(trial), note: note() };
+            assert_eq!(apply(&mut state, 2 + trial, vec![void]), [Verdict::Applied]);
+        }
+    });
+    let view = state.view(StudyId(0)).unwrap();
+    assert_eq!((view.best().count(), view.rung(0).len(), view.voided().count() as u64), (0, 0, N));
+}

@@ -30,3 +30,25 @@ fn clones_and_replays_are_of_their_own() {
     assert_ne!(original.lineage(), clone.lineage());
     assert_ne!(original.lineage(), replay.lineage());
 }
+
+/// Samplers keep work on finished trials by lineage, and begin anew when one of them is another one now.
+#[test]
+fn a_changed_trial_begins_a_lineage() {
+    let mut state = State::new();
+    let mut views = vec![apply(&mut state, 1, "a")];
+    let log = "
+        add 0 complete values 1 end 2
+        void 0 by ada at 1 for bug
+        void 0 by ada at 1 for bug
+        unvoid 0 by ada at 1 for fine
+        amend 0 values 2 by ada at 1 for unit
+        undo 0 2 by ada at 1 for unit
+    ";
+    for (op, counter) in crate::table::ops(log).into_iter().zip(2..) {
+        let session = SessionRef::Id(SessionId([1; 16]));
+        state.apply(&Record { session, counter, ops: vec![op] }, &mut Vec::new());
+        views.extend(state.view(StudyId(0)));
+    }
+    let begins = views.windows(2).map(|pair| pair[0].lineage() != pair[1].lineage());
+    assert_eq!(begins.collect::<Vec<_>>(), [false, true, false, true, true, true]);
+}

@@ -12,3 +12,4 @@ mod naive;
 mod random;
 mod snapshot;
 mod table;
+mod void_cases;

@@ -14,10 +14,11 @@ pub(crate) enum Bug {
     NanReaches,
     RunningForgotten,
     WithdrawnHasBegun,
+    VoidedReaches,
 }
 
 impl Bug {
-    pub(crate) const PLANTED: [Bug; 7] = [
+    pub(crate) const PLANTED: [Bug; 8] = [
         Bug::InfeasibleIsBest,
         Bug::LaterTieFirst,
         Bug::PrunedIsComplete,
@@ -25,6 +26,7 @@ impl Bug {
         Bug::NanReaches,
         Bug::RunningForgotten,
         Bug::WithdrawnHasBegun,
+        Bug::VoidedReaches,
     ];
 }
 
@@ -173,8 +175,9 @@ fn front(view: &StudyView, ranked: &[TrialView<'_>]) -> Vec<u32> {
 }
 
 fn rung(trials: &[TrialView<'_>], (step, value, direction): Probe, bug: Bug) -> (usize, usize) {
-    let reached = trials.iter().filter_map(|trial| {
-        let mut after = trial.reports().iter().filter(|(s, _)| *s >= step);
+    let counted = trials.iter().filter(|trial| trial.voided().is_none() || bug == Bug::VoidedReaches);
+    let reached = counted.filter_map(|trial| {
+        let mut after = trial.told_reports().iter().filter(|(s, _)| *s >= step);
         if bug == Bug::LastReportOfRung { after.next_back() } else { after.next() }.map(|&(_, value)| value)
     });
     let values: Vec<f64> = reached.filter(|value| !value.is_nan() || bug == Bug::NanReaches).collect();

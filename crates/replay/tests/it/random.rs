@@ -156,8 +156,27 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..3u64).prop_map(|lease_ms| Op::RenewLease { lease_ms }),
         4 => (0..4u32, 0..120u64, time())
             .prop_map(|(worker, seen, end)| Op::DeclareLost { worker: WorkerKey(worker), seen, end }),
+        6 => (trial(), note()).prop_map(|(trial, note)| Op::VoidTrial { trial, note }),
+        4 => (trial(), note()).prop_map(|(trial, note)| Op::UnvoidTrial { trial, note }),
+        6 => (trial(), amendment(), note())
+            .prop_map(|(trial, amendment, note)| Op::AmendTrial { trial, amendment, note }),
+        4 => (trial(), 0..4u32, note()).prop_map(|(trial, change, note)| Op::UndoAmendment { trial, change, note }),
         1 => any::<u8>().prop_map(|code| Op::Skipped { code }),
     ]
+}
+
+fn note() -> impl Strategy<Value = Box<Note>> {
+    (text(), time(), text()).prop_map(|(by, at, reason)| Box::new(Note { by, at, reason }))
+}
+
+fn amendment() -> impl Strategy<Value = Box<Amendment>> {
+    let states = prop::sample::select(&[FinalState::Complete, FinalState::Pruned, FinalState::Fail][..]);
+    let attrs = few((text(), prop::option::of(json())));
+    let constraints = few((text(), prop::option::of(value())));
+    let whole = (prop::option::of(states), prop::option::of(values()), attrs, constraints);
+    whole.prop_map(|(state, values, user_attrs, constraints)| {
+        Box::new(Amendment { state, values, user_attrs, constraints })
+    })
 }
 
 /// A log's ops: two studies, one of them with two objectives, and whatever happens then.

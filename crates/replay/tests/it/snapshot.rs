@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use trialog_ops::{Op, ParamKey, ParamRef, Record, SessionId, SessionRef, StudyId, TrialId};
 use trialog_replay::{SnapshotError, State, Verdict};
 
-use crate::golden::LOG;
+use crate::golden::{CHANGES, LOG};
 use crate::naive::{Bug, Derived, Probe};
 use crate::random::{dump, fold, ops, probes, records, single};
 use crate::table;
@@ -16,6 +16,9 @@ const GOLDEN: &str = include_str!("golden/snapshot-2.hex");
 
 /// The same in version 1.
 const GOLDEN_1: &str = include_str!("golden/snapshot-1.hex");
+
+/// The snapshot of [`LOG`] and then [`CHANGES`], in version 3.
+const GOLDEN_3: &str = include_str!("golden/snapshot-3.hex");
 
 const HEADER_LEN: usize = 32;
 const SECTION_HEADER_LEN: usize = 16;
@@ -34,6 +37,16 @@ fn golden_log() -> State {
     let mut state = State::new();
     for (op, counter) in table::ops(LOG).into_iter().zip(0..) {
         let session = SessionRef::Id(SessionId([counter as u8 / 10; 16]));
+        state.apply(&Record { session, counter, ops: vec![op] }, &mut Vec::new());
+    }
+    state
+}
+
+/// The same with trials that were changed after their end.
+fn changed_log() -> State {
+    let mut state = golden_log();
+    for (op, counter) in table::ops(CHANGES).into_iter().zip(0..) {
+        let session = SessionRef::Id(SessionId([9; 16]));
         state.apply(&Record { session, counter, ops: vec![op] }, &mut Vec::new());
     }
     state
@@ -235,7 +248,35 @@ fn version_1_is_read_for_ever() {
 }
 
 #[test]
+fn version_3_is_written_as_ever_and_read_for_ever() {
+    let state = changed_log();
+    let (found, golden) = (hex(&written(&state)), from_hex(GOLDEN_3));
+    assert!(found == hex(&golden), "other bytes need another version of the format; they are\n{found}");
+    let read = State::read_snapshot(&golden).expect("the golden snapshot can be read");
+    assert_same(&state, &read, &[]);
+    let words = |state: &State| state.studies().map(|view| dump(&view)).collect::<Vec<_>>();
+    assert_eq!(words(&state), words(&read));
+}
+
+/// Version 3 is for states that need it, and a change must have been possible.
+#[test]
+fn a_version_that_is_not_needed_is_refused() {
+    let mut bytes = golden_bytes();
+    bytes[8] = 3;
+    let payloads = payloads(&bytes);
+    seal(&mut bytes, &payloads);
+    assert!(matches!(State::read_snapshot(&bytes), Err(SnapshotError::Damaged { .. })));
+    bytes[8] = 0;
+    seal(&mut bytes, &payloads);
+    assert!(matches!(State::read_snapshot(&bytes), Err(SnapshotError::Damaged { .. })));
+}
+
+#[test]
 fn every_cut_is_refused() {
+    let changed = from_hex(GOLDEN_3);
+    for len in 0..changed.len() {
+        assert!(State::read_snapshot(&changed[..len]).is_err(), "cut to {len} bytes");
+    }
     let bytes = golden_bytes();
     for len in 0..bytes.len() {
         assert!(State::read_snapshot(&bytes[..len]).is_err(), "cut to {len} bytes");
@@ -258,13 +299,17 @@ fn every_flipped_bit_is_refused() {
 /// Numbers that cannot be, wherever a number stands, with right checksums: neither memory nor time is spent on them.
 #[test]
 fn what_is_announced_must_be_there() {
-    let golden = golden_bytes();
-    let payloads = payloads(&golden);
+    announce(&golden_bytes());
+    announce(&from_hex(GOLDEN_3));
+}
+
+fn announce(golden: &[u8]) {
+    let payloads = payloads(golden);
     let mut accepted = 0;
     for payload in &payloads {
         for at in payload.clone() {
             for number in [1, 0x80, 1 << 20, 1 << 32, 1 << 40, 1 << 60, u64::MAX] {
-                let mut bytes = golden.clone();
+                let mut bytes = golden.to_vec();
                 let end = payload.end.min(at + 8);
                 bytes[at..end].copy_from_slice(&number.to_le_bytes()[..end - at]);
                 seal(&mut bytes, &payloads);
@@ -298,8 +343,8 @@ fn errors_say_what_is_the_matter() {
     };
     assert_eq!(refused(Vec::clear), SnapshotError::NotASnapshot);
     assert_eq!(refused(|bytes| bytes[0] = 0), SnapshotError::NotASnapshot);
-    let newer = refused(|bytes| bytes[8] = 3);
-    assert_eq!(newer, SnapshotError::NewerVersion { version: 3 });
+    let newer = refused(|bytes| bytes[8] = 4);
+    assert_eq!(newer, SnapshotError::NewerVersion { version: 4 });
     assert!(newer.to_string().contains("replay the log instead"), "{newer}");
     let damaged = refused(|bytes| bytes[HEADER_LEN + SECTION_HEADER_LEN] ^= 1);
     assert_eq!(

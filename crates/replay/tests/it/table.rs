@@ -23,12 +23,14 @@
 //! attr TRIAL KEY=JSON                                   system-attr TRIAL KEY=JSON
 //! budget STUDY [trials N] [finished N] [until TIME]      retries STUDY N [reports]
 //! lease MILLISECONDS                                    lost WORKER seen RECORD at TIME
-//! skipped CODE
+//! void TRIAL NOTE                                       unvoid TRIAL NOTE
+//! amend TRIAL [state STATE] [values [V..]] [user KEY[=JSON]..] [constraints NAME[:VALUE]..] NOTE
+//! undo TRIAL CHANGE NOTE                                skipped CODE
 //! add STUDY STATE [values V..] [start T] [end T] [params PARAM..] [reports STEP:VALUE..] [user KEY=JSON..]
 //!     [system KEY=JSON..] [constraints NAME:VALUE..]
 //! ```
 //!
-//! A `PARAM` is `NAME=DISTRIBUTION:VALUE` or `KEY:VALUE`, a `KEY` is `k0`, a `DISTRIBUTION` is `float(0,1)`,
+//! A `NOTE` is `by WHO at TIME for REASON`, each of one word. A `PARAM` is `NAME=DISTRIBUTION:VALUE` or `KEY:VALUE`, a `KEY` is `k0`, a `DISTRIBUTION` is `float(0,1)`,
 //! `float(1,9,log)`, `float(0,1,0.25)`, the same with `int`, or `cat(a,1,1.0,true,null)`. The questions:
 //! `show STUDY`, `show-trial STUDY NUMBER`, `show-attrs STUDY`, `keys`, `where TRIAL`, `named NAME`,
 //! `session NAME`, `worker NAME`, `records`, `complete-at STUDY STEP`, `rung STUDY STEP DIRECTION VALUE`.
@@ -37,7 +39,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Display, Write as _};
 
 use trialog_ops::*;
-use trialog_replay::{Over, Reason, State, StudyView, TrialView, Verdict};
+use trialog_replay::{ChangeKind, Over, Reason, State, StudyView, TrialView, Verdict};
 
 /// Which ops and which reasons the lines of a table brought about, by name.
 #[derive(Debug, Default)]
@@ -337,12 +339,7 @@ fn op(text: &str) -> Read<Op> {
         ("retract", words) => Op::RetractParams { trial: trial()?, params: all(words, key)? },
         ("report", [step, value]) => Op::Report { trial: trial()?, step: number(step)?, value: number(value)? },
         ("finish", [word, values @ .., "at", at]) => {
-            let state = match state(word)? {
-                TrialState::Complete => FinalState::Complete,
-                TrialState::Pruned => FinalState::Pruned,
-                TrialState::Fail => FinalState::Fail,
-                _ => return Err(format!("a trial does not end as {word}")),
-            };
+            let state = final_state(word)?;
             Op::FinishTrial { trial: trial()?, state, values: all(values, number)?, end: time(at)? }
         }
         ("attr", [word]) => {
@@ -376,9 +373,64 @@ fn op(text: &str) -> Read<Op> {
         ("lost", ["seen", seen, "at", at]) => {
             Op::DeclareLost { worker: WorkerKey(number(first)?), seen: number(seen)?, end: time(at)? }
         }
+        ("void", rest) => Op::VoidTrial { trial: trial()?, note: note(rest)? },
+        ("unvoid", rest) => Op::UnvoidTrial { trial: trial()?, note: note(rest)? },
+        ("amend", rest) => {
+            let by = rest.iter().position(|word| *word == "by").ok_or("a note is missing")?;
+            let amendment = Box::new(amendment(&rest[..by])?);
+            Op::AmendTrial { trial: trial()?, amendment, note: note(&rest[by..])? }
+        }
+        ("undo", [change, rest @ ..]) => {
+            Op::UndoAmendment { trial: trial()?, change: number(change)?, note: note(rest)? }
+        }
         ("skipped", []) => Op::Skipped { code: number(first)? },
         _ => return Err(format!("no op reads {text:?}")),
     })
+}
+
+fn final_state(word: &str) -> Read<FinalState> {
+    match state(word)? {
+        TrialState::Complete => Ok(FinalState::Complete),
+        TrialState::Pruned => Ok(FinalState::Pruned),
+        TrialState::Fail => Ok(FinalState::Fail),
+        _ => Err(format!("a trial does not end as {word}")),
+    }
+}
+
+fn note(words: &[&str]) -> Read<Box<Note>> {
+    let ["by", by, "at", at, "for", reason] = words else {
+        return Err("a note is `by WHO at TIME for REASON`".into());
+    };
+    Ok(Box::new(Note { by: (*by).to_owned(), at: time(at)?, reason: (*reason).to_owned() }))
+}
+
+fn amendment(words: &[&str]) -> Read<Amendment> {
+    const SECTIONS: [&str; 4] = ["state", "values", "user", "constraints"];
+    let mut amendment = Amendment::default();
+    let mut rest = words;
+    while let Some((section, after)) = rest.split_first() {
+        let len = after.iter().position(|word| SECTIONS.contains(word)).unwrap_or(after.len());
+        let (words, next) = after.split_at(len);
+        match *section {
+            "state" => amendment.state = words.first().map(|word| final_state(word)).transpose()?,
+            "values" => amendment.values = Some(all(words, number)?),
+            "user" => {
+                amendment.user_attrs = all(words, |word| match word.contains('=') {
+                    true => attr(word).map(|(key, value)| (key, Some(value))),
+                    false => Ok((word.to_owned(), None)),
+                })?;
+            }
+            "constraints" => {
+                amendment.constraints = all(words, |word| match word.contains(':') {
+                    true => pair(word).map(|(name, value)| (name, Some(value))),
+                    false => Ok((word.to_owned(), None)),
+                })?;
+            }
+            other => return Err(format!("an amendment has no {other:?}")),
+        }
+        rest = next;
+    }
+    Ok(amendment)
 }
 
 fn template(state: TrialState, words: &[&str]) -> Read<TrialTemplate> {
@@ -452,6 +504,12 @@ fn reason_words(reason: &Reason) -> String {
         Reason::NoLease { worker } => format!("no lease {worker}"),
         Reason::Progress { worker, last } => format!("progress {worker} last {last}"),
         Reason::Idle { worker } => format!("idle {worker}"),
+        Reason::NotFinished { number, state } => format!("not finished {number} {state}"),
+        Reason::Voided { number } => format!("void {number}"),
+        Reason::NotVoided { number } => format!("not void {number}"),
+        Reason::NoChange => "no change".into(),
+        Reason::NotInForce { number, change } => format!("not in force {number} {change}"),
+        Reason::TooManyChanges { max } => format!("more than {max} changes"),
         other => format!("{other:?}"),
     }
 }
@@ -485,12 +543,16 @@ fn op_name(op: &Op) -> &'static str {
         Op::SetRetryPolicy { .. } => 18,
         Op::RenewLease { .. } => 19,
         Op::DeclareLost { .. } => 20,
-        Op::Skipped { .. } => 21,
+        Op::VoidTrial { .. } => 21,
+        Op::UnvoidTrial { .. } => 22,
+        Op::AmendTrial { .. } => 23,
+        Op::UndoAmendment { .. } => 24,
+        Op::Skipped { .. } => 25,
     }]
 }
 
 /// All kinds of ops.
-pub(crate) const OP_NAMES: [&str; 22] = [
+pub(crate) const OP_NAMES: [&str; 26] = [
     "CreateStudy",
     "DeleteStudy",
     "SetStudyUserAttr",
@@ -512,6 +574,10 @@ pub(crate) const OP_NAMES: [&str; 22] = [
     "SetRetryPolicy",
     "RenewLease",
     "DeclareLost",
+    "VoidTrial",
+    "UnvoidTrial",
+    "AmendTrial",
+    "UndoAmendment",
     "Skipped",
 ];
 
@@ -576,7 +642,7 @@ pub(crate) fn trial_words(trial: TrialView<'_>) -> String {
         format!("{name}={} ({distribution})", trial.param_value(name).expect("the trial has the parameter"))
     });
     say("params", join(params, " "));
-    say("reports", join(trial.reports().iter().map(|(step, value)| format!("{step}:{value:?}")), " "));
+    say("reports", join(trial.told_reports().iter().map(|(step, value)| format!("{step}:{value:?}")), " "));
     say("attrs", attrs_words(trial.user_attrs(), trial.system_attrs()));
     say("constraints", join(trial.constraints().map(|(name, value)| format!("{name}:{value:?}")), " "));
     if trial.is_lost() {
@@ -586,10 +652,49 @@ pub(crate) fn trial_words(trial: TrialView<'_>) -> String {
         say("late", format!("{} {:?} {}", late.state, late.values, late.end));
     }
     say("again", join(trial.attempts_before(), " "));
+    if let Some(change) = trial.voided() {
+        say("void", format!("{} of {} told", change.note.reason, trial.told_state()));
+    }
+    let changes = trial.changes().iter().map(|change| {
+        let what = match &change.what {
+            ChangeKind::Voided => "voided".to_owned(),
+            ChangeKind::Unvoided => "unvoided".to_owned(),
+            ChangeKind::Amended(_) => "amended".to_owned(),
+            ChangeKind::Undone(place) => format!("undone {place}"),
+        };
+        let Note { by, at, reason } = &change.note;
+        format!("{what} by {by} at {at} for {reason} in {} by worker {}", change.record, change.worker)
+    });
+    say("changes", join(changes, "; "));
+    let amendments = trial.amendments().into_iter().map(|amended| {
+        let kept = if amended.is_in_force { "" } else { " (undone)" };
+        format!("{}{kept}: {} was {}", amended.place, words_of(amended.amendment), words_of(&amended.before))
+    });
+    say("amendments", join(amendments, "; "));
     if !trial.is_feasible() {
         say("violation", format!("{:?}", trial.violation()));
     }
     words
+}
+
+fn words_of(amendment: &Amendment) -> String {
+    let mut words = Vec::new();
+    words.extend(amendment.state.map(|state| TrialState::from(state).to_string()));
+    words.extend(amendment.values.as_ref().map(|values| format!("{values:?}")));
+    let none = "nothing".to_owned();
+    words.extend(
+        amendment
+            .user_attrs
+            .iter()
+            .map(|(key, value)| format!("{key}={}", value.as_ref().map_or(none.clone(), ToString::to_string))),
+    );
+    words.extend(
+        amendment
+            .constraints
+            .iter()
+            .map(|(name, value)| format!("{name}:{}", value.map_or(none.clone(), |value| format!("{value:?}")))),
+    );
+    join(words, " ")
 }
 
 fn attrs_words<'a>(

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a golden file that does not parse is a failed test")]
 
+mod cma;
 mod enumerate;
+mod gp;
 mod nsga;
 mod odd;
 mod parzen;

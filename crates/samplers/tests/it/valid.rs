@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use trialog_ops::{Direction, Distribution, TrialNumber, TrialState};
-use trialog_samplers::{Random, Sampler, Tpe, TpeOptions};
+use trialog_samplers::{Gp, GpOptions, Random, Sampler, Tpe, TpeOptions};
 
 use crate::parzen::distribution;
 use crate::study::{Study, template};
@@ -40,6 +40,24 @@ const LOSSES: [f64; 6] = [0.0, -0.0, 1.0, f64::INFINITY, f64::NEG_INFINITY, -3.5
 
 /// What somebody may enqueue for a number, inside the range or not.
 const STRAY: [f64; 8] = [0.0, -1.0, 1e308, -1e308, f64::INFINITY, f64::NEG_INFINITY, 5e-324, 2.5];
+
+/// Samplers by name, with options that matter here.
+const OTHERS: &[(&str, &str)] = &[
+    ("qmc", "{}"),
+    ("qmc", r#"{"qmc_type": "halton", "scramble": false}"#),
+    ("grid", r#"{"search_space": {"a": [-1e300, 0.5, 3, "x"], "c": [0, 1]}}"#),
+    ("partial_fixed", r#"{"fixed_params": {"b": 1e9, "d": null}, "base_sampler": {"name": "cmaes"}}"#),
+    ("cmaes", "{}"),
+    ("cmaes", r#"{"use_separable_cma": true, "consider_pruned_trials": true, "x0": {"a": 3}, "popsize": 2}"#),
+    ("cmaes", r#"{"lr_adapt": true, "sigma0": 1e300}"#),
+    ("cmaes", r#"{"sigma0": 1e-300, "with_margin": true}"#),
+];
+
+fn named(name: &str, options: &str) -> std::sync::Arc<dyn Sampler> {
+    let options = trialog_ops::Json::parse(options).unwrap();
+    let spec = trialog_ops::ComponentSpec { name: name.to_owned(), version: 1, options };
+    trialog_samplers::from_spec(&spec).unwrap()
+}
 
 fn trial() -> impl Strategy<Value = (u8, [usize; 2], u64, u8)> {
     (0_u8..12, [0_usize..LOSSES.len(), 0_usize..LOSSES.len()], any::<u64>(), 0_u8..10)
@@ -104,8 +122,15 @@ proptest! {
         }
         let view = study.view();
         let number = TrialNumber(view.trial_count() as u32);
-        let samplers: [&dyn Sampler; 4] = [&Random, &sampler(Some(true)), &sampler(Some(false)), &sampler(None)];
-        for sampler in samplers {
+        let gp = Gp::new(GpOptions { n_startup_trials: 2, ..GpOptions::default() });
+        let [random, multivariate, univariate, usual] = [&Random as &dyn Sampler, &sampler(Some(true)), &sampler(Some(false)), &sampler(None)];
+        let mut samplers = vec![random, multivariate, univariate, usual];
+        // It takes its time.
+        if view.trial_count() % 16 == 1 {
+            samplers.push(&gp);
+        }
+        let others: Vec<std::sync::Arc<dyn Sampler>> = OTHERS.iter().map(|(name, options)| named(name, options)).collect();
+        for sampler in samplers.into_iter().chain(others.iter().map(AsRef::as_ref)) {
             for seed in 0..3 {
                 let proposals = sampler.sample_relative(&view, number, seed);
                 for (_, def, value) in &proposals {
