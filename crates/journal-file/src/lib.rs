@@ -320,7 +320,11 @@ impl FileJournal {
             return self.relocate_after(number, error).map(|()| None);
         }
         self.settle()?;
-        let held = self.lock(file)?;
+        let held = match self.lock(file) {
+            Ok(held) => held,
+            // Its server may have unlinked it, long after the log went on elsewhere.
+            Err(error) => return self.relocate_after(number, error).map(|()| None),
+        };
         let mut opened = self.opened();
         if opened.number != number {
             return Ok(None);
@@ -494,6 +498,7 @@ impl Journal for FileJournal {
         // The segment whose end was reached.
         let mut ended = None;
         let mut looks = 0;
+        let mut seen_torn = false;
         loop {
             let mut opened = self.opened();
             let Opened { file, known, number, before, .. } = &mut *opened;
@@ -522,7 +527,10 @@ impl Journal for FileJournal {
                 match self.read_past(&mut next, visit) {
                     Ok(Ok(ControlFlow::Continue(()))) => continue,
                     Ok(Ok(ControlFlow::Break(()))) => return Ok(Seq(next)),
-                    Ok(Err(damage)) => Trouble::Suspicion(damage),
+                    Ok(Err(damage)) => {
+                        let _ = self.current().0.forget(0);
+                        Trouble::Suspicion(damage)
+                    }
                     Err(error) => Trouble::Certain(error),
                 }
             } else if ended == Some(number) {
@@ -531,7 +539,18 @@ impl Journal for FileJournal {
             } else {
                 let step = self.look(&**file, known).and_then(|bytes| known.advance(&**file, &self.place, bytes));
                 let records = known.records();
-                drop(opened);
+                if self.fenced && matches!(step, Ok(Step::Torn | Step::Suspect(_))) {
+                    let _ = file.forget(known.tip().offset);
+                }
+                match step {
+                    // What a client has of a page may be older than the file's length, and stay so.
+                    Ok(Step::Torn) if self.fenced && !seen_torn => {
+                        seen_torn = true;
+                        known.forget_torn();
+                        continue;
+                    }
+                    _ => drop(opened),
+                }
                 match step {
                     Ok(Step::More) => continue,
                     Ok(Step::End | Step::Torn) => {

@@ -168,6 +168,17 @@ pub trait OsFile: Debug + Send + Sync {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Has a network client drop what it keeps in memory of the file from `offset` on, but for what it still has to write:
+    /// reads without the lock may otherwise be answered with old bytes for as long as nobody changes the file. Local
+    /// file systems have nothing to drop.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn forget(&self, offset: u64) -> io::Result<()> {
+        let _ = offset;
+        Ok(())
+    }
+
     /// Takes the exclusive lock on the file, or returns `false` if another descriptor holds it.
     ///
     /// # Errors

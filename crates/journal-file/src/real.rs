@@ -133,6 +133,10 @@ impl OsFile for RealFile {
         holes::punch(&self.file, offset, bytes)
     }
 
+    fn forget(&self, offset: u64) -> io::Result<()> {
+        caches::forget(&self.file, offset)
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         locks::try_lock(&self.file)
     }
@@ -182,6 +186,35 @@ mod holes {
 
     pub(super) fn punch(_: &File, _: u64, _: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod caches {
+    use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+    use std::fs::File;
+    use std::io;
+
+    /// No page of any machine is larger, and a page is dropped as a whole or not at all.
+    const PAGE_BYTES_MAX: u64 = 64 << 10;
+
+    pub(super) fn forget(file: &File, offset: u64) -> io::Result<()> {
+        if !super::file_systems::of(file)?.network {
+            return Ok(());
+        }
+        let from = (offset - offset % PAGE_BYTES_MAX).try_into();
+        let from = from.map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        posix_fadvise(file, from, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).map_err(io::Error::from)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod caches {
+    use std::fs::File;
+    use std::io;
+
+    pub(super) fn forget(_: &File, _: u64) -> io::Result<()> {
+        Ok(())
     }
 }
 

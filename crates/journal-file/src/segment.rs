@@ -69,6 +69,8 @@ pub(crate) fn header_of(file: &dyn OsFile) -> Option<Header> {
 /// The seal at the end of segment `number`, if it has one. A look at its last bytes only.
 pub(crate) fn sealed(os: &dyn Os, log: &Path, number: u64, log_id: &[u8; 16]) -> Option<Sealed> {
     let file = os.open(&path_of(log, number), Access::Read).ok()?;
+    // A seal is the last thing that ever changes: a client that missed it would miss it for good.
+    let _ = file.forget(file.stat().ok()?.bytes.saturating_sub(SEAL_FRAME_BYTES as u64));
     let header = header_of(&*file).filter(|header| header.log_id == *log_id)?;
     let (seal, seq) = seal_of(&*file, log_id)?;
     (seal.number > number).then_some(Sealed { number, file, header, seal, seq })

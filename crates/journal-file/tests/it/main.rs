@@ -15,5 +15,6 @@ mod open;
 mod processes;
 mod protocol;
 mod snapshot;
+mod stale;
 mod support;
 mod unordered;
