@@ -7,6 +7,8 @@
 mod ask_tell;
 mod bad_files;
 mod bad_input;
+#[cfg(unix)]
+mod chaos;
 mod compaction;
 mod full_disk;
 mod laws;

@@ -17,8 +17,8 @@ use crate::laws::irregular_work;
 use crate::scenarios::train;
 use crate::support::{assert_dense, parabola, place, refused};
 
-const ROLE: &str = "TRIALOG_TEST_ROLE";
-const LOG: &str = "TRIALOG_TEST_LOG";
+pub(crate) const ROLE: &str = "TRIALOG_TEST_ROLE";
+pub(crate) const LOG: &str = "TRIALOG_TEST_LOG";
 
 /// No test: what a child process does.
 #[test]
@@ -35,6 +35,10 @@ fn child() {
         return;
     }
     if crate::leases::play(role, argument, &path) || crate::optuna::play(role, argument, &path) {
+        return;
+    }
+    #[cfg(unix)]
+    if crate::chaos::play(role, &path) {
         return;
     }
     let storage = trialog::open(&path).unwrap();

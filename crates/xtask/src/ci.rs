@@ -1,10 +1,11 @@
 //! Everything that must hold before a change is kept. Whatever automation runs this adds no logic of its own.
 
 use crate::shell::{self, Outcome, Steps};
-use crate::{fuzz, simulate, test, tidy};
+use crate::{fuzz, nfs, simulate, test, tidy};
 
-/// Format, tidy, clippy, docs, a little fuzzing, and all tests.
-pub(crate) fn run() -> Outcome {
+/// Format, tidy, clippy, docs, fuzzing, simulated and real file systems, and all tests. `long` gives hours to what finds
+/// more the longer it runs.
+pub(crate) fn run(long: bool) -> Outcome {
     let root = shell::root()?;
     let cargo = |arguments: &[&str]| shell::run(shell::cargo(&root).args(arguments));
     let mut steps = Steps::new();
@@ -30,8 +31,15 @@ pub(crate) fn run() -> Outcome {
     } else {
         println!("\n(cargo-deny is not installed: licences and sources were checked by tidy)");
     }
-    steps.run("fuzz", fuzz::short);
-    steps.run("simulation", simulate::short);
-    test::add_to(&mut steps, &root);
+    if long {
+        steps.run("fuzz", || fuzz::run(None, None, true));
+        steps.run("simulation", || simulate::run(&["--long"]));
+        steps.run("nfs", || nfs::run(false, None));
+    } else {
+        steps.run("fuzz", fuzz::short);
+        steps.run("simulation", simulate::short);
+        steps.run("nfs", nfs::short);
+    }
+    test::add_to(&mut steps, &root, long);
     steps.finish("ci")
 }

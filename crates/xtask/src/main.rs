@@ -5,6 +5,7 @@ mod ci;
 mod compare;
 mod fuzz;
 mod needs;
+mod nfs;
 mod shell;
 mod simulate;
 mod test;
@@ -47,10 +48,10 @@ impl Given {
 const COMMANDS: &[Command] = &[
     Command {
         name: "ci",
-        switches: &[],
+        switches: &[Switch { name: "--long", value: None, help: "hours of it: for a night, or before a release" }],
         word: None,
         help: "everything that must hold before a change is kept: format, tidy, clippy, docs, test",
-        run: |_| ci::run(),
+        run: |given| ci::run(given.has("--long")),
     },
     Command {
         name: "test",
@@ -95,6 +96,16 @@ const COMMANDS: &[Command] = &[
             let words = given.0.iter().flat_map(|(name, value)| [*name, value.as_str()]);
             simulate::run(&words.filter(|word| !word.is_empty()).collect::<Vec<_>>())
         },
+    },
+    Command {
+        name: "nfs",
+        switches: &[
+            Switch { name: "--quick", value: None, help: "one version of the protocol, a minute or two" },
+            Switch { name: "--version", value: Some("V"), help: "3, 4.0, 4.1 or 4.2" },
+        ],
+        word: None,
+        help: "real NFS: a server and two clients, pulled cables, killed holders, a full disk",
+        run: |given| nfs::run(given.has("--quick"), given.value("--version")),
     },
     Command {
         name: "compare",

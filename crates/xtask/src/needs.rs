@@ -34,6 +34,22 @@ const CPLUSPLUS: Program = Program { probe: &["c++", "--version"], debian: &["g+
 /// Debian's package of the Sentinel brings only a link, and one more service that starts by itself.
 const REDIS: Program = Program { probe: &["redis-server", "--version"], debian: &["redis-server"] };
 
+const fn program(probe: &'static [&'static str], debian: &'static [&'static str]) -> Program {
+    Program { probe, debian }
+}
+
+/// A Linux that runs as a process, and what it takes to be an NFS server and its clients.
+const NFS: &[Program] = &[
+    program(&["linux.uml", "--version"], &["user-mode-linux"]),
+    program(&["test", "-x", "/sbin/modprobe"], &["kmod"]),
+    program(&["test", "-x", "/usr/sbin/rpc.nfsd"], &["nfs-kernel-server"]),
+    program(&["test", "-x", "/sbin/mount.nfs"], &["nfs-common"]),
+    program(&["test", "-x", "/usr/sbin/rpcinfo"], &["rpcbind"]),
+    program(&["test", "-x", "/sbin/ip"], &["iproute2"]),
+    program(&["test", "-x", "/sbin/mkfs.ext4"], &["e2fsprogs"]),
+    program(&["nsenter", "--version"], &["util-linux"]),
+];
+
 /// The table.
 pub(crate) const NEEDS: &[Need] = &[
     Need {
@@ -64,6 +80,12 @@ pub(crate) const NEEDS: &[Need] = &[
         purpose: "fuzz",
         why: "the engine of the fuzz targets is written in C++",
         programs: &[CPLUSPLUS],
+        python: &[],
+    },
+    Need {
+        purpose: "nfs",
+        why: "what NFS does is known of real kernels only, so one is booted with a server and two clients in it",
+        programs: NFS,
         python: &[],
     },
 ];

@@ -12,16 +12,20 @@ const SMOKE: &[&[&str]] = &[DIGITS, DIGITS];
 
 const DIGITS: &[&str] = &["--package", "trialog-examples", "--example", "digits", "--", "--trials", "6"];
 
+/// For how many seconds tests kill processes, and how many that is if there is time; they know themselves what is short.
+const KILL_SECONDS: &str = "TRIALOG_KILL_SECONDS";
+const KILL_SECONDS_LONG: &str = "300";
+
 /// Set-up and tests, as a command of its own.
 pub(crate) fn run() -> Outcome {
     let root = shell::root()?;
     let mut steps = Steps::new();
-    add_to(&mut steps, &root);
+    add_to(&mut steps, &root, false);
     steps.finish("test")
 }
 
-/// Set-up and tests, as steps of a longer run.
-pub(crate) fn add_to(steps: &mut Steps, root: &Path) {
+/// Set-up and tests, as steps of a longer run. Where a test says so, `long` has it go on for minutes.
+pub(crate) fn add_to(steps: &mut Steps, root: &Path, long: bool) {
     steps.run("programs for the tests", || needs::ensure("redis").map(drop));
     steps.run("smoke test of the comparison", || compare::smoke(root));
     steps.run("what the tests need", || set_up(root));
@@ -29,6 +33,9 @@ pub(crate) fn add_to(steps: &mut Steps, root: &Path) {
     steps.run("cargo test", || {
         let mut test = shell::cargo(root);
         test.args(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+        if long {
+            test.env(KILL_SECONDS, KILL_SECONDS_LONG);
+        }
         let outcome = shell::tee(&mut test, |line| counts.add(line));
         counts.judge(outcome)
     });
