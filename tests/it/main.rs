@@ -16,6 +16,8 @@ mod leases;
 mod optimize;
 mod optuna;
 mod processes;
+#[cfg(feature = "redis")]
+mod redis;
 mod scenarios;
 mod studies;
 mod support;

@@ -548,6 +548,10 @@ impl Journal for RedisJournal {
         Ok(Seq(first))
     }
 
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     fn append_at(&self, at: Seq, records: &[&[u8]], durability: Durability) -> Result<Option<Seq>, Error> {
         self.check_appendable(records)?;
         if records.is_empty() || self.known().tip().seq != at.0 {

@@ -112,6 +112,11 @@ pub trait Journal: Send + Sync {
     /// on were given up by a compaction, or what else the medium says.
     fn read(&self, from: Seq, visit: &mut Visitor<'_>) -> Result<Seq, Error>;
 
+    /// Whether a look at the medium costs a round trip over a network, so that it pays to save looks.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     /// Appends as [`Journal::append`] does if the log ends at `at`, and nothing otherwise: then the answer is `None`, and
     /// reading tells what came. Whoever has to look before it appends can save the look where it costs a round trip.
     /// `None` is always a right answer, and the only one of a journal for which looking is cheap.

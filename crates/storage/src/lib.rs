@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use optuna::{Lines, Translator};
 use session::{Session, Sessions};
@@ -66,6 +67,15 @@ impl Snapshots {
             }
         }
     }
+}
+
+/// Where a record is to go.
+#[derive(Clone, Copy)]
+enum Place {
+    /// The log's end, wherever that is.
+    End,
+    /// Directly behind what this process has applied, or nowhere.
+    Seen,
 }
 
 /// What this process knows of the log.
@@ -215,17 +225,53 @@ impl Storage {
     /// # Errors
     /// [`Error::Refused`] for ops that no reader would take, [`Error::Unsayable`] for one that the log's dialect does not
     /// have, what the journal says, and as [`Storage::new`] for records of others that lie before this one.
-    pub fn commit(&self, mut ops: Vec<Op>, durability: Durability) -> Result<Vec<Verdict>, Error> {
+    pub fn commit(&self, ops: Vec<Op>, durability: Durability) -> Result<Vec<Verdict>, Error> {
         if let Dialect::Optuna(_) = self.dialect {
             return self.commit_lines(&ops, durability);
         }
+        let verdicts = self.commit_record(ops, durability, Place::End)?;
+        Ok(verdicts.expect("an append at the end is refused or done"))
+    }
+
+    /// Commits as [`Storage::commit`] does if nothing came since this process last looked, and says `None` otherwise: for
+    /// those who would have to look before they append, where the look costs a round trip. Where looking is cheap it
+    /// is always `None`.
+    ///
+    /// # Errors
+    /// As [`Storage::commit`].
+    pub fn commit_if_current(&self, ops: Vec<Op>, durability: Durability) -> Result<Option<Vec<Verdict>>, Error> {
+        if !self.is_remote() {
+            return Ok(None);
+        }
+        self.commit_record(ops, durability, Place::Seen)
+    }
+
+    /// Whether a look at the log costs a round trip that [`Storage::commit_if_current`] can save.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.journal.is_remote() && !matches!(self.dialect, Dialect::Optuna(_))
+    }
+
+    fn commit_record(
+        &self,
+        mut ops: Vec<Op>,
+        durability: Durability,
+        place: Place,
+    ) -> Result<Option<Vec<Verdict>>, Error> {
         let mut session = lock(&self.sessions).take()?;
-        let mut record = self.replica().prepare(&session, &mut ops);
+        let mut replica = self.replica();
+        let seen = Seq(replica.state.records());
+        let mut record = replica.prepare(&session, &mut ops);
+        drop(replica);
         if let Err(error) = session.encode(&record) {
             lock(&self.sessions).put_back(session);
             return Err(error);
         }
-        let mut appended = self.journal.append(&[&session.buffer], durability);
+        let append = |bytes: &[u8]| match place {
+            Place::End => self.journal.append(&[bytes], durability).map(Some),
+            Place::Seen => self.journal.append_at(seen, &[bytes], durability),
+        };
+        let mut appended = append(&session.buffer);
         if let Err(trialog_journal::Error::Forked { .. }) = appended {
             session = {
                 let mut sessions = lock(&self.sessions);
@@ -234,13 +280,19 @@ impl Storage {
             };
             record = self.replica().prepare(&session, &mut record.ops);
             session.encode(&record)?;
-            appended = self.journal.append(&[&session.buffer], durability);
+            appended = append(&session.buffer);
         }
         let mut replica = self.replica();
-        let seq = appended.inspect_err(|_| {
+        let appended = appended.inspect_err(|_| {
             // A session whose append failed is given up: nobody may know whether its counter was used.
             replica.own.retain(|id| *id != session.id);
         })?;
+        let Some(seq) = appended else {
+            drop(replica);
+            // A counter that was left out is never missed.
+            lock(&self.sessions).put_back(session);
+            return Ok(None);
+        };
         let mut mine = replica.inbox.remove(&seq.0);
         if mine.is_none() {
             replica.catch_up(&*self.journal, Some((seq, &mut mine)))?;
@@ -249,7 +301,18 @@ impl Storage {
         lock(&self.sessions).put_back(session);
         self.snapshot_if_due(seq.0 + 1);
         self.compact_if_due(seq.0 + 1);
-        mine.ok_or_else(|| Error::Vanished { location: self.location().to_owned(), seq: seq.0 })
+        let vanished = || Error::Vanished { location: self.location().to_owned(), seq: seq.0 };
+        mine.map(Some).ok_or_else(vanished)
+    }
+
+    /// Waits until there is something that this process has not applied, or for so long; says whether there is. It is
+    /// not applied yet.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn wait(&self, timeout: Duration) -> Result<bool, Error> {
+        let from = Seq(self.with_state(State::records));
+        Ok(self.journal.wait(from, timeout)?)
     }
 
     /// The same in Optuna's dialect: every op is a line or several, and a line is a record. They lie next to one

@@ -253,7 +253,8 @@ impl Run<'_> {
                 Some(Reason::BudgetSpent { reserved: true, .. })
                     if study.storage().is_any_running(study.id()) && self.may_go_on() =>
                 {
-                    std::thread::sleep(pause);
+                    // What ends the waiting is in the log, or is that its author is silent.
+                    study.storage().wait(pause)?;
                     pause = (pause * 2).min(BUDGET_PAUSE_MAX);
                 }
                 Some(Reason::BudgetSpent { .. }) => return Ok(None),

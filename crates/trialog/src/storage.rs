@@ -266,6 +266,29 @@ impl Storage {
         verdict.ok_or_else(|| unexpected(None, &tried()))
     }
 
+    /// The same if nothing came since this process last looked, where looking costs a round trip: nothing else need then be
+    /// known beforehand. None otherwise; look, and decide.
+    pub(crate) fn begin_if_current(&self, op: Op, tried: impl Fn() -> String) -> Result<Option<Verdict>> {
+        let opening = || self.leases.as_ref().and_then(|leases| leases.opening());
+        if !self.inner.is_remote() {
+            return Ok(None);
+        }
+        let ops = opening().into_iter().chain([op]).collect();
+        let Some(mut verdicts) = self.inner.commit_if_current(ops, self.durability.of_progress())? else {
+            return Ok(None);
+        };
+        match verdicts.iter().find_map(Verdict::rejection) {
+            Some(reason) => Err(Error::rejected(tried(), reason)),
+            None => Ok(verdicts.pop()),
+        }
+    }
+
+    /// Waits until something is in the log that this process has not seen, or for so long.
+    pub(crate) fn wait(&self, timeout: Duration) -> Result<()> {
+        self.inner.wait(timeout)?;
+        Ok(())
+    }
+
     /// Declares lost who has been silent for too long, after a refresh.
     pub(crate) fn observe(&self) {
         if let Some(leases) = &self.leases {
