@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use trialog::{Distribution, Json, OpenOptions, Storage, TrialView};
+use trialog::samplers::Tpe;
+use trialog::{Budget, Distribution, Json, OpenOptions, RetryPolicy, Storage, TrialState, TrialView};
 use trialog_codec::optuna::Def;
 
 use crate::processes::{Worker, say, wait_for_parent};
-use crate::support::{Random, assert_dense};
+use crate::support::{Random, assert_dense, parabola, refused};
 
 /// The versions of Optuna that the table of needs has.
 const VERSIONS: [&str; 2] = ["5", "4"];
@@ -319,4 +321,209 @@ fn each_enqueued_trial_is_run_by_one_process_of_either() {
     tickets.sort_unstable();
     assert_eq!(tickets, (0..40).collect::<Vec<i64>>());
     assert_same(&seen_by_us(&open(&url)), &seen_by_optuna("5", &format!("file:{path}")));
+}
+
+/// A Redis server of its own on a free port, gone when it is dropped.
+struct Server {
+    child: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Server {
+    fn start(cluster: bool) -> Server {
+        let folder = tempfile::tempdir().unwrap();
+        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free();
+        let mut command = Command::new("redis-server");
+        command
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+            .arg(folder.path());
+        if cluster {
+            command.args(["--cluster-enabled", "yes", "--cluster-port", &free().to_string()]);
+        }
+        let child = command.stdout(Stdio::null()).spawn().expect("redis-server: `cargo xtask test` installs it");
+        let server = Server { child, port, _folder: folder };
+        server.wait_for("PING", "PONG");
+        if cluster {
+            server.wait_for("CLUSTER ADDSLOTSRANGE 0 16383", "OK");
+            server.wait_for("CLUSTER INFO", "cluster_state:ok");
+        }
+        server
+    }
+
+    /// Sends the line until the answer has this in it.
+    fn wait_for(&self, line: &str, answer: &str) {
+        use std::io::Write as _;
+        let start = std::time::Instant::now();
+        loop {
+            let told = std::net::TcpStream::connect(("127.0.0.1", self.port)).and_then(|mut stream| {
+                stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+                stream.write_all(format!("{line}\r\n").as_bytes())?;
+                let mut buffer = [0; 4096];
+                let read = stream.read(&mut buffer)?;
+                Ok(String::from_utf8_lossy(&buffer[..read]).into_owned())
+            });
+            if told.as_ref().is_ok_and(|told| told.contains(answer)) {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "{line}: {told:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn processes_of_both_share_a_server() {
+    let server = Server::start(false);
+    let url = format!("optuna+redis://127.0.0.1:{}/0?prefix=p%5Fq", server.port);
+    let storage = format!("redis:p_q:redis://127.0.0.1:{}/0", server.port);
+    share(&url, &storage, &["5", "4"]);
+}
+
+#[test]
+fn processes_of_both_share_a_cluster() {
+    let server = Server::start(true);
+    let url = format!("optuna+redis://127.0.0.1:{}?prefix=p&cluster=true", server.port);
+    let study = open(&url).study("shared").create().unwrap();
+    study.enqueue([("x", 1.25)]).unwrap();
+    // Optuna connects as to a single server and leaves the rest to it.
+    let storage = format!("cluster:p:redis://127.0.0.1:{}", server.port);
+    let python = Python::start("5", "work", &storage, &["1", "10"]);
+    work(&url, 7, 20);
+    python.finish();
+    let both = open(&url);
+    assert_eq!(
+        both.study("shared").load().unwrap().trials().unwrap().iter().filter(|t| t.state.is_finished()).count(),
+        30
+    );
+    assert_same(&seen_by_us(&both), &seen_by_optuna("5", &storage));
+    // A copy has records of many ops, which a cluster takes one by one.
+    both.copy_study("shared", &both, "copy").unwrap();
+    assert_same(&seen_by_us(&both), &seen_by_optuna("4", &storage));
+}
+
+/// Rust goes on while workers of Optuna are killed at any moment: in the middle of a trial, of a write, or with the lock.
+#[test]
+fn workers_that_are_killed_leave_a_journal_for_all() {
+    let (_folder, path) = place();
+    let (url, storage) = (format!("optuna:{path}"), format!("file:{path}"));
+    let study = open(&url).study("shared").create().unwrap();
+    let mut told: Vec<String> = Vec::new();
+    for round in 0..3 {
+        let mut python = Python::start("5", "forever", &storage, &[&round.to_string()]);
+        told.extend(python.read_until("told").pop());
+        study.optimize(4, parabola).unwrap();
+        told.extend(python.read_until("told").pop());
+        python.child.kill().unwrap();
+        python.child.wait().unwrap();
+        let mut rest = String::new();
+        python.out.read_to_string(&mut rest).unwrap();
+        told.extend(rest.lines().filter(|line| line.starts_with("told ")).map(str::to_owned));
+        // As if it had been struck in the middle of a write as well.
+        let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut file, br#"{"op_code":5,"worker_id":"dead-1","trial_id":0,"para"#).unwrap();
+        let _ = std::fs::remove_file(format!("{path}.lock"));
+        // Optuna would glue its next line to that one, and nobody could read the journal any more. We are first.
+        study.set_user_attr("round", round).unwrap();
+    }
+    study.optimize(4, parabola).unwrap();
+    let trials = study.trials().unwrap();
+    assert_dense(&trials);
+    for line in &told {
+        let number: usize = line.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(trials[number].state.is_finished(), "trial {number} was told and is lost");
+    }
+    let running: Vec<_> = trials.iter().filter(|trial| trial.state == TrialState::Running).collect();
+    assert!(running.len() <= 3, "each killed worker leaves one trial at most");
+    for version in VERSIONS {
+        assert_same(&seen_by_us(&open(&url)), &seen_by_optuna(version, &storage));
+    }
+}
+
+#[test]
+fn samplers_and_pruners_work_on_it_and_their_choice_is_kept() {
+    let (_folder, path) = place();
+    let url = format!("optuna:{path}");
+    let study =
+        open(&url).study("s").sampler(Tpe::default()).pruner(trialog::pruners::Hyperband::new().max_resource(9));
+    let study = study.seed(u64::MAX).metric_names(["loss"]).create().unwrap();
+    study.optimize(40, crate::scenarios::train).unwrap();
+    let reopened = open(&path);
+    let again = reopened.study("s").load().unwrap();
+    let config = again.view().unwrap().config().cloned().unwrap();
+    assert_eq!(
+        (config.sampler.name.as_str(), config.pruner.name.as_str(), config.seed),
+        ("tpe", "hyperband", u64::MAX)
+    );
+    assert_eq!(again.view().unwrap().metric_names(), Some(&["loss".to_owned()][..]));
+    let ended = |state| again.trials().unwrap().iter().filter(|trial| trial.state == state).count();
+    assert!(ended(TrialState::Pruned) > 0 && ended(TrialState::Complete) > 0);
+    assert_eq!(again.digest().unwrap(), study.digest().unwrap());
+    assert_same(&seen_by_us(&reopened), &seen_by_optuna("5", &format!("file:{path}")));
+    // To a log of our own and back, nothing is lost.
+    let memory = Storage::in_memory().unwrap();
+    reopened.copy_study("s", &memory, "s").unwrap();
+    memory.copy_study("s", &reopened, "back").unwrap();
+    assert_eq!(memory.study("s").load().unwrap().digest().unwrap(), study.digest().unwrap());
+    assert_same(&seen_by_us(&reopened), &seen_by_optuna("4", &format!("file:{path}")));
+}
+
+#[test]
+fn what_the_journal_cannot_say_is_refused_and_changes_nothing() {
+    let (_folder, path) = place();
+    let storage = open(&format!("optuna:{path}"));
+    let study = storage.study("s").create().unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let budget = Budget { trials: Some(1), ..Budget::default() };
+    for text in [
+        refused(study.set_budget(budget), trialog::Error::is_unsupported),
+        refused(study.set_retry_policy(RetryPolicy::default()), trialog::Error::is_unsupported),
+    ] {
+        assert!(text.contains("copy the study"), "{text}");
+    }
+    let leased = OpenOptions::new().lease(Some(Duration::from_secs(1)));
+    refused(leased.open(&path), trialog::Error::is_invalid);
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    study.optimize(2, parabola).unwrap();
+}
+
+#[test]
+fn a_journal_that_makes_no_sense_is_an_error_that_names_the_line() {
+    let (_folder, path) = place();
+    let study = open(&format!("optuna:{path}")).study("s").create().unwrap();
+    study.optimize(1, parabola).unwrap();
+    let good = std::fs::read_to_string(&path).unwrap();
+    let lines = good.lines().count();
+    for (wrong, question) in [
+        ("{\"op_code\":99,\"worker_id\":\"x\"}", trialog::Error::is_newer_format as fn(&trialog::Error) -> bool),
+        ("{\"op_code\":5,\"wor{\"op_code\":10}", trialog::Error::is_corrupt),
+        ("", trialog::Error::is_corrupt),
+        ("{\"op_code\":1}", trialog::Error::is_corrupt),
+    ] {
+        std::fs::write(&path, format!("{good}{wrong}\n{good}")).unwrap();
+        let text = refused(trialog::open(&path), question);
+        assert!(text.contains(&format!("record {lines}")), "{text}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "values of trial 0")]
+fn canary_a_difference_is_noticed() {
+    let (_folder, path) = place();
+    let storage = open(&format!("optuna:{path}"));
+    let study = storage.study("s").create().unwrap();
+    study.optimize(2, parabola).unwrap();
+    let ours = seen_by_us(&storage);
+    let mut theirs = seen_by_optuna("5", &format!("file:{path}"));
+    assert_same(&ours, &theirs);
+    theirs[0]["trials"][0]["values"][0] = json!(bits(-1.0));
+    assert_same(&ours, &theirs);
 }

@@ -39,6 +39,8 @@ const MEASURES: &[(&str, Measure)] = &[
     ("nsga2-trial", nsga2_trial),
     ("replay-1m", replay),
     ("open-50k", open_study),
+    ("optuna-random-disk", optuna_random),
+    ("optuna-open-50k", optuna_open),
     ("open-1m", open_study),
     ("bytes-per-trial", bytes_per_trial),
     ("best-trial-10k", best_trial),
@@ -48,6 +50,7 @@ const MEASURES: &[(&str, Measure)] = &[
     ("compact-200mb", compact),
     ("worker", worker),
     ("opener", opener),
+    ("optuna-opener", optuna_opener),
     ("replayer", replayer),
     ("snapshot-loader", snapshot_loader),
 ];
@@ -132,6 +135,34 @@ fn file_random(given: &Given) -> Result<(), BoxError> {
 
 fn memory_random(given: &Given) -> Result<(), BoxError> {
     trial_rate(given, &random_study(&Storage::in_memory()?, 1)?)
+}
+
+fn optuna_journal(dir: &Path) -> String {
+    format!("optuna:{}", dir.join("study.log").to_string_lossy())
+}
+
+/// Random search in a journal of Optuna's, with its lines and its lock.
+fn optuna_random(given: &Given) -> Result<(), BoxError> {
+    trial_rate(given, &random_study(&trialog::open(optuna_journal(&given.dir))?, 1)?)
+}
+
+/// Opens a journal of Optuna's of `n` trials, as far as this program writes the same lines: nobody has a snapshot.
+fn optuna_open(given: &Given) -> Result<(), BoxError> {
+    let options = trialog::OpenOptions::new().durability(trialog::DurabilityLevel::Never);
+    run_trials(&random_study(&options.open(optuna_journal(&given.dir))?, 1)?, given.n)?;
+    let (wall, cpu, mib) = in_process(given, "optuna-opener")?;
+    figure(given, "s", wall, &json!({ "cpu": cpu, "peak_mib": mib }));
+    Ok(())
+}
+
+fn optuna_opener(given: &Given) -> Result<(), BoxError> {
+    let clock = Clock::start();
+    let options = trialog::OpenOptions::new().read_only(true);
+    let study = options.open(optuna_journal(&given.dir))?.study("bench").load()?;
+    let (wall, cpu) = clock.read();
+    check(&study, given.n)?;
+    println!("{wall} {cpu} {}", peak_mib());
+    Ok(())
 }
 
 /// `n` trials in one file, shared out among worker processes; their start is not timed.

@@ -8,7 +8,9 @@
 
 mod file;
 mod lock;
+mod redis;
 mod window;
 
+pub use self::redis::{OptunaRedis, RedisTarget};
 pub use file::{Options, OptunaFile};
 pub use lock::LockKind;

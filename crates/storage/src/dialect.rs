@@ -16,6 +16,8 @@ pub enum Dialect {
 pub struct OptunaDialect {
     /// How the lines are spaced.
     pub spacing: trialog_codec::optuna::Spacing,
+    /// Whether the lines of one commit can be appended next to one another. Where they cannot, each is for itself.
+    pub side_by_side: bool,
     /// The clock on the wall: Optuna before version 5 writes times without an offset, and all its workers take them as
     /// those of their own time zone.
     pub clock: LocalClock,

@@ -226,8 +226,8 @@ impl Storage {
     /// [`Error::Refused`] for ops that no reader would take, [`Error::Unsayable`] for one that the log's dialect does not
     /// have, what the journal says, and as [`Storage::new`] for records of others that lie before this one.
     pub fn commit(&self, ops: Vec<Op>, durability: Durability) -> Result<Vec<Verdict>, Error> {
-        if let Dialect::Optuna(_) = self.dialect {
-            return self.commit_lines(&ops, durability);
+        if let Dialect::Optuna(dialect) = self.dialect {
+            return self.commit_lines(&ops, dialect, durability);
         }
         let verdicts = self.commit_record(ops, durability, Place::End)?;
         Ok(verdicts.expect("an append at the end is refused or done"))
@@ -316,11 +316,16 @@ impl Storage {
     }
 
     /// The same in Optuna's dialect: every op is a line or several, and a line is a record. They lie next to one
-    /// another, and each has a verdict of its own.
-    fn commit_lines(&self, ops: &[Op], durability: Durability) -> Result<Vec<Verdict>, Error> {
+    /// another where the medium can do that, and each has a verdict of its own.
+    fn commit_lines(
+        &self,
+        ops: &[Op],
+        dialect: OptunaDialect,
+        durability: Durability,
+    ) -> Result<Vec<Verdict>, Error> {
         let mut session = lock(&self.sessions).take()?;
         let mut lines = self.replica().write(&session, ops)?;
-        let mut appended = self.journal.append(&lines.as_slices(), durability);
+        let mut appended = self.append_lines(&lines, dialect, durability);
         if let Err(trialog_journal::Error::Forked { .. }) = appended {
             session = {
                 let mut sessions = lock(&self.sessions);
@@ -328,14 +333,13 @@ impl Storage {
                 sessions.take()?
             };
             lines = self.replica().write(&session, ops)?;
-            appended = self.journal.append(&lines.as_slices(), durability);
+            appended = self.append_lines(&lines, dialect, durability);
         }
-        let first = appended?.0;
+        let seqs = appended?;
         // An op without lines, such as one that sets no parameters, changes nothing.
         let mut verdicts = vec![Verdict::Applied; ops.len()];
         let mut replica = self.replica();
-        for line in 0..lines.len() {
-            let seq = Seq(first + line as u64);
+        for (line, seq) in seqs.into_iter().enumerate() {
             let mut mine = replica.inbox.remove(&seq.0);
             if mine.is_none() {
                 replica.catch_up(&*self.journal, Some((seq, &mut mine)))?;
@@ -354,10 +358,26 @@ impl Storage {
         // A study's configuration needs the study's id.
         for (op, verdict) in ops.iter().zip(&verdicts) {
             if let (Op::CreateStudy { config: Some(config), .. }, Verdict::Study(study)) = (op, verdict) {
-                self.commit_lines(&[Op::SetStudyConfig { study: *study, config: config.clone() }], durability)?;
+                let config = Op::SetStudyConfig { study: *study, config: config.clone() };
+                self.commit_lines(&[config], dialect, durability)?;
             }
         }
         Ok(verdicts)
+    }
+
+    /// Where each of the lines lies by now.
+    fn append_lines(
+        &self,
+        lines: &Lines,
+        dialect: OptunaDialect,
+        durability: Durability,
+    ) -> Result<Vec<Seq>, trialog_journal::Error> {
+        let records = lines.as_slices();
+        if dialect.side_by_side {
+            let first = self.journal.append(&records, durability)?.0;
+            return Ok((first..).take(records.len()).map(Seq).collect());
+        }
+        records.iter().map(|record| self.journal.append(&[record], durability)).collect()
     }
 
     /// A look at a living study as this process knows it.

@@ -52,10 +52,6 @@ impl Lines {
         self.ends.iter().map(slice).collect()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
     /// Which op a line belongs to.
     pub(crate) fn op_of(&self, line: usize) -> usize {
         self.ends[line].1

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use trialog_journal::{Durability, History, Journal, MemoryJournal};
 use trialog_journal_file::FileJournal;
-use trialog_journal_optuna::{LockKind, OptunaFile};
-use trialog_storage::{Compaction, Dialect, Snapshots, Spacing};
+use trialog_journal_optuna::{LockKind, OptunaFile, OptunaRedis};
+use trialog_storage::{Compaction, Dialect, Snapshots};
 
 use crate::error::{Error, Kind, Result};
 use crate::lease::LEASE_MIN;
@@ -28,7 +28,7 @@ const COMPACTION_GROWTH: f64 = 2.0;
 ///
 /// A file is recognised by its content: a path to a journal of Optuna's opens that journal, to be shared with its workers
 /// while they run. `optuna:journal.log` makes a new one, and `optuna+open:journal.log` locks it as
-/// `JournalFileOpenLock` does.
+/// `JournalFileOpenLock` does, and `optuna+redis://host/0?prefix=p` is one on a server.
 ///
 /// # Errors
 /// A URL of another kind, and what the file says: see the questions of [`Error`].
@@ -159,6 +159,8 @@ impl OpenOptions {
             Some(("optuna", path)) => return self.optuna_file(url, path, LockKind::default()),
             Some(("optuna+symlink", path)) => return self.optuna_file(url, path, LockKind::Symlink),
             Some(("optuna+open", path)) => return self.optuna_file(url, path, LockKind::Open),
+            Some(("optuna+redis", rest)) => return self.optuna_redis(url, "redis", rest),
+            Some(("optuna+rediss", rest)) => return self.optuna_redis(url, "rediss", rest),
             Some(("memory", "")) if self.read_only || self.must_exist => {
                 return Err(refuse(url, "a storage in memory begins empty: there is nothing to be read yet"));
             }
@@ -215,14 +217,19 @@ impl OpenOptions {
             lock_wait_max: self.lock_wait_max.unwrap_or(default.lock_wait_max),
             ..default
         };
-        self.open_optuna(url, Box::new(OptunaFile::open(path, &options)?), Spacing::Compact)
+        self.open_optuna(url, Box::new(OptunaFile::open(path, &options)?), optuna::in_file())
     }
 
-    fn open_optuna(&self, url: &str, journal: Box<dyn Journal>, spacing: Spacing) -> Result<Storage> {
+    fn optuna_redis(&self, url: &str, scheme: &str, rest: &str) -> Result<Storage> {
+        let target = optuna::redis_target(scheme, rest, self.read_only).map_err(|detail| refuse(url, &detail))?;
+        let dialect = optuna::in_redis(&target);
+        self.open_optuna(url, Box::new(OptunaRedis::open(&target)?), dialect)
+    }
+
+    fn open_optuna(&self, url: &str, journal: Box<dyn Journal>, dialect: Dialect) -> Result<Storage> {
         if self.lease.is_some() {
             return Err(refuse(url, "Optuna's workers know no leases: open it without one"));
         }
-        let dialect = Dialect::Optuna(optuna::dialect(spacing));
         let inner = trialog_storage::Storage::with_dialect(journal, dialect)?;
         Ok(Storage::new(Arc::new(inner), self.durability, History::Kept, None))
     }

@@ -507,9 +507,15 @@ fn attrs(object: &str) -> Result<Vec<(String, Json)>, DecodeError> {
     Scan::new(object).members(|key, value| {
         let key = unescape(key).into_owned();
         // What nests deeper than a value of ours may is kept as the text that it is.
-        let value = Json::parse(value).unwrap_or_else(|_| Json::from(value));
+        let mut json = Json::parse(value).unwrap_or_else(|_| Json::from(value));
+        if value.contains([' ', '\t']) {
+            // One value has one text, however the medium spaces its lines.
+            let mut compact = String::with_capacity(value.len());
+            push_json(&mut compact, &json, Spacing::Compact);
+            json = Json::parse(&compact).unwrap_or(json);
+        }
         attrs.retain(|(known, _)| *known != key);
-        attrs.push((key, value));
+        attrs.push((key, json));
         Ok(())
     })?;
     Ok(attrs)
