@@ -155,10 +155,10 @@ fn threads_lose_lines(open: &Open) -> bool {
     let begin = open().unwrap().append(&[], Durability::Process).unwrap().0;
     let handles: Vec<Box<dyn Journal>> = (0..4).map(|_| open().unwrap()).collect();
     let seqs: Vec<Option<u64>> = std::thread::scope(|scope| {
-        let work = |journal: &Box<dyn Journal>| {
+        let work = |journal: &dyn Journal| {
             (0..200).map(|_| journal.append(&[b"x"], Durability::Process).ok().map(|seq| seq.0)).collect::<Vec<_>>()
         };
-        let threads: Vec<_> = handles.iter().map(|journal| scope.spawn(move || work(journal))).collect();
+        let threads: Vec<_> = handles.iter().map(|journal| scope.spawn(move || work(&**journal))).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     let mut told: Vec<u64> = seqs.iter().copied().flatten().collect();
