@@ -13,11 +13,13 @@
 //! trials alone, not on which process asked what before, and a process that has kept nothing has little to make up for.
 
 mod acquisition;
-mod axes;
+pub(crate) mod axes;
 mod fit;
+#[cfg(test)]
+mod golden;
 mod model;
-mod rows;
-mod search;
+pub(crate) mod rows;
+pub(crate) mod search;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -287,7 +289,7 @@ impl Gp {
 }
 
 /// The parameters that all complete trials share and that can differ.
-fn joint(view: &StudyView) -> impl Iterator<Item = (ParamKey, &Arc<ParamDef>)> {
+pub(crate) fn joint(view: &StudyView) -> impl Iterator<Item = (ParamKey, &Arc<ParamDef>)> {
     view.joint_params(Over::Complete).filter(|(_, def)| !def.distribution.is_single())
 }
 
@@ -304,7 +306,7 @@ fn fitted_at(count: usize) -> usize {
 }
 
 /// Where the running trials are, apart from the one that asks; the latest ones, if they are many.
-fn running_points(
+pub(crate) fn running_points(
     view: &StudyView,
     number: TrialNumber,
     params: &[(ParamKey, &Arc<ParamDef>)],

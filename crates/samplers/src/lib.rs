@@ -3,6 +3,7 @@
 
 pub mod cma;
 mod follow;
+mod forest;
 mod gp;
 mod grid;
 pub mod nsga;
@@ -17,6 +18,7 @@ mod tpe;
 mod unit;
 
 pub use cma::{CmaEs, CmaOptions};
+pub use forest::{Forest, ForestOptions, TreeKind};
 pub use gp::{Gp, GpAcquisition, GpKernel, GpOptions};
 pub use grid::Grid;
 pub use nsga::{Nsga2, Nsga3, NsgaOptions};

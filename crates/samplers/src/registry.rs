@@ -5,7 +5,7 @@ use std::sync::Arc;
 use trialog_ops::ComponentSpec;
 pub use trialog_ops::{Options, SpecError};
 
-use crate::{CmaEs, Gp, Grid, Nsga2, Nsga3, PartialFixed, Qmc, Random, Sampler, Tpe};
+use crate::{CmaEs, Forest, Gp, Grid, Nsga2, Nsga3, PartialFixed, Qmc, Random, Sampler, Tpe};
 
 /// One sampler that can be named.
 pub type Entry = trialog_ops::Entry<dyn Sampler>;
@@ -23,6 +23,12 @@ pub const REGISTRY: &[Entry] = &[
         version: 1,
         about: "Gaussian processes: few, expensive trials of up to some twenty parameters",
         build: |options| Ok(Arc::new(Gp::from_options(options)?)),
+    },
+    Entry {
+        name: "forest",
+        version: 1,
+        about: "a surrogate of trees with expected improvement: rugged objectives, many categories",
+        build: |options| Ok(Arc::new(Forest::from_options(options)?)),
     },
     Entry {
         name: "random",

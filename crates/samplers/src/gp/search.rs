@@ -65,7 +65,7 @@ pub(crate) fn latin_hypercube(dims: usize, len: usize, stream: &mut Stream) -> V
 }
 
 /// A known point, moved: by a half to a five-hundredth of the range, in all coordinates or in some.
-fn nearby(point: &[f64], axes: &[Axis], stream: &mut Stream) -> Vec<f64> {
+pub(crate) fn nearby(point: &[f64], axes: &[Axis], stream: &mut Stream) -> Vec<f64> {
     let reach = 0.5_f64.powi(1 + stream.below(8) as i32);
     let only = stream.below(2 * axes.len() as u64) as usize;
     let mut moved = |(at, (x, axis)): (usize, (&f64, &Axis))| {

@@ -6,7 +6,7 @@ use trialog_samplers::{Gp, GpAcquisition, GpOptions, Random, Sampler};
 use crate::parzen::distribution;
 use crate::study::{Study, template};
 
-fn spaces() -> Vec<(&'static str, Distribution)> {
+pub(crate) fn spaces() -> Vec<(&'static str, Distribution)> {
     vec![
         ("choice", distribution("categorical 3")),
         ("lr", distribution("float 1e-5 1 1 0")),
@@ -16,7 +16,12 @@ fn spaces() -> Vec<(&'static str, Distribution)> {
 }
 
 /// What the sampler proposes, in the order of the spaces.
-fn suggest(sampler: &dyn Sampler, study: &Study, spaces: &[(&str, Distribution)], seed: u64) -> Vec<f64> {
+pub(crate) fn suggest(
+    sampler: &dyn Sampler,
+    study: &Study,
+    spaces: &[(&str, Distribution)],
+    seed: u64,
+) -> Vec<f64> {
     let view = study.view();
     let number = TrialNumber(view.trial_count() as u32);
     let proposals = sampler.sample_relative(&view, number, seed);
@@ -29,12 +34,15 @@ fn suggest(sampler: &dyn Sampler, study: &Study, spaces: &[(&str, Distribution)]
     spaces.iter().map(|(name, distribution)| value(name, distribution)).collect()
 }
 
-fn params<'a>(spaces: &'a [(&'a str, Distribution)], values: &[f64]) -> Vec<(&'a str, &'a Distribution, f64)> {
+pub(crate) fn params<'a>(
+    spaces: &'a [(&'a str, Distribution)],
+    values: &[f64],
+) -> Vec<(&'a str, &'a Distribution, f64)> {
     spaces.iter().zip(values).map(|((name, distribution), value)| (*name, distribution, *value)).collect()
 }
 
 /// A study of a bowl whose lowest point is at x = 2, lr = 1e-3, units = 32, choice = 1.
-fn bowl(sampler: &dyn Sampler, seed: u64, n: u32) -> Study {
+pub(crate) fn bowl(sampler: &dyn Sampler, seed: u64, n: u32) -> Study {
     let mut study = Study::minimize();
     let spaces = spaces();
     for _ in 0..n {
@@ -180,9 +188,10 @@ fn many_trials_are_no_obstacle() {
 }
 
 /// What an objective answers to a trial's number and one of its parameters.
-type Answer = fn(u32, f64) -> f64;
+pub(crate) type Answer = fn(u32, f64) -> f64;
 
-const ODD: &[(&str, Answer)] = &[
+/// What objectives answer in these studies.
+pub(crate) const ODD: &[(&str, Answer)] = &[
     ("equal", |_, _| 3.0),
     ("zero", |_, _| 0.0),
     ("infinite", |_, _| f64::INFINITY),
@@ -225,7 +234,7 @@ fn odd_values_are_survived() {
     }
 }
 
-fn low(distribution: &Distribution) -> f64 {
+pub(crate) fn low(distribution: &Distribution) -> f64 {
     match distribution {
         Distribution::Float(d) => d.low(),
         Distribution::Int(d) => d.low() as f64,

@@ -4,6 +4,7 @@
 
 mod cma;
 mod enumerate;
+mod forest;
 mod gp;
 mod nsga;
 mod odd;

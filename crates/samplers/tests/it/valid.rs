@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use trialog_ops::{Direction, Distribution, TrialNumber, TrialState};
-use trialog_samplers::{Gp, GpOptions, Random, Sampler, Tpe, TpeOptions};
+use trialog_samplers::{Forest, ForestOptions, Gp, GpOptions, Random, Sampler, Tpe, TpeOptions};
 
 use crate::parzen::distribution;
 use crate::study::{Study, template};
@@ -122,12 +122,14 @@ proptest! {
         }
         let view = study.view();
         let number = TrialNumber(view.trial_count() as u32);
+        let forest = Forest::new(ForestOptions { n_startup_trials: 2, ..ForestOptions::default() });
         let gp = Gp::new(GpOptions { n_startup_trials: 2, ..GpOptions::default() });
         let [random, multivariate, univariate, usual] = [&Random as &dyn Sampler, &sampler(Some(true)), &sampler(Some(false)), &sampler(None)];
         let mut samplers = vec![random, multivariate, univariate, usual];
         // It takes its time.
         if view.trial_count() % 16 == 1 {
             samplers.push(&gp);
+            samplers.push(&forest);
         }
         let others: Vec<std::sync::Arc<dyn Sampler>> = OTHERS.iter().map(|(name, options)| named(name, options)).collect();
         for sampler in samplers.into_iter().chain(others.iter().map(AsRef::as_ref)) {
