@@ -16,6 +16,8 @@ mod leases;
 mod optimize;
 mod optuna;
 mod processes;
+#[cfg(feature = "redb")]
+mod redb;
 #[cfg(feature = "redis")]
 mod redis;
 mod scenarios;

@@ -24,7 +24,8 @@ const COMPACTION_GROWTH: f64 = 2.0;
 
 /// Opens a storage: a path such as `runs.tlog` (or `file:runs.tlog`) for a file that processes share, made if it
 /// is not there, `redis://HOST[:PORT][/DB][?prefix=NAME]` for one that machines share (with the feature `redis`; its
-/// crate has the other shapes of such a URL), or `memory:` for one that dies with this process.
+/// crate has the other shapes of such a URL), `redb:runs.redb` for a redb file that one process has open, or with
+/// `?multi-writer` several (with the feature `redb`), or `memory:` for one that dies with this process.
 ///
 /// A file is recognised by its content: a path to a journal of Optuna's opens that journal, to be shared with its workers
 /// while they run. `optuna:journal.log` makes a new one, and `optuna+open:journal.log` locks it as
@@ -172,10 +173,11 @@ impl OpenOptions {
             Some(("memory", _)) => {
                 return Err(refuse(url, "a storage in memory has no name: write memory:"));
             }
+            Some(("redb", path)) => self.redb(url, path.strip_prefix("//").unwrap_or(path))?,
             Some((scheme, _)) if scheme.starts_with("redis") => self.redis(url)?,
             Some((other, _)) => {
                 let detail = format!(
-                    "{other:?} is no kind of storage here: use a path, file:PATH, redis://HOST, optuna:PATH or memory:"
+                    "{other:?} is no kind of storage here: use a path, file:PATH, redb:PATH, redis://HOST, optuna:PATH or memory:"
                 );
                 return Err(refuse(url, &detail));
             }
@@ -232,6 +234,29 @@ impl OpenOptions {
         }
         let inner = trialog_storage::Storage::with_dialect(journal, dialect)?;
         Ok(Storage::new(Arc::new(inner), self.durability, History::Kept, None))
+    }
+
+    #[cfg(feature = "redb")]
+    fn redb(&self, url: &str, path: &str) -> Result<Box<dyn Journal>> {
+        let (path, multi_writer) = match path.split_once('?') {
+            None => (path, false),
+            Some((path, "multi-writer")) => (path, true),
+            Some(_) => return Err(refuse(url, "the one thing that can stand behind the ? is multi-writer")),
+        };
+        if path.is_empty() {
+            return Err(refuse(url, "the path is empty"));
+        }
+        let options = trialog_journal_redb::Options {
+            read_only: self.read_only,
+            create: !self.read_only && !self.must_exist,
+            multi_writer,
+        };
+        Ok(Box::new(trialog_journal_redb::RedbJournal::open(path, options)?))
+    }
+
+    #[cfg(not(feature = "redb"))]
+    fn redb(&self, url: &str, _: &str) -> Result<Box<dyn Journal>> {
+        Err(refuse(url, "this program was built without redb; build it with the feature \"redb\" of trialog"))
     }
 
     /// No error repeats the URL as it is: a password may be in it.
