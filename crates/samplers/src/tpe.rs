@@ -5,20 +5,23 @@
 //! objectives after Ozaki, Tanigaki, Watanabe and Onishi, "Multiobjective tree-structured Parzen estimator for
 //! computationally expensive optimization problems" (GECCO 2020); in the form and with the defaults of Optuna 5.
 
+mod distance;
 mod models;
 mod observe;
 mod split;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use trialog_ops::{ComponentSpec, Distribution, Json, ParamDef, StudyId, TrialNumber, TrialState};
+use trialog_ops::{Choice, ComponentSpec, Distribution, Json, ParamDef, StudyId, TrialNumber, TrialState};
 use trialog_replay::{Lineage, Over, StudyView};
 
 use crate::options::Reader;
 use crate::parzen::{Axis, Density, KernelOptions, Mixture, Outcome, Weights};
 use crate::random::{draw, settle};
 use crate::registry::Options;
+use crate::space::{Groups, SpaceParam};
 use crate::{Proposal, Sampler, stream, stream_for};
+use distance::{Distance, Distances};
 use models::{Models, WORTH_KEEPING};
 use split::Ranking;
 
@@ -41,6 +44,9 @@ pub struct TpeOptions {
     pub n_ei_candidates: usize,
     /// Whether the parameters that all trials share are modelled together. Default: with one objective only.
     pub multivariate: Option<bool>,
+    /// Whether parameters that always occur together are modelled together, branch by branch of a space with
+    /// conditions, and not only those that all trials have. Needs `multivariate` not to be false. Default false.
+    pub group: bool,
     /// Whether running trials count as bad, so that parallel workers stay apart. Default true.
     pub constant_liar: bool,
     /// How many trials count as good. Default [`Gamma::Tenth`].
@@ -55,6 +61,7 @@ impl Default for TpeOptions {
             n_startup_trials: 10,
             n_ei_candidates: 24,
             multivariate: None,
+            group: false,
             constant_liar: true,
             gamma: Gamma::Tenth,
             kernels: KernelOptions::default(),
@@ -70,6 +77,8 @@ pub struct Tpe {
     kept: Mutex<Option<Kept>>,
     /// Models of the other trials, likewise.
     models: Mutex<Models>,
+    groups: Groups,
+    distances: Distances,
 }
 
 /// What was found out about a view.
@@ -96,6 +105,30 @@ impl Tpe {
         Tpe { options, ..Tpe::default() }
     }
 
+    /// With distances between the choices of a parameter, so that an observed choice makes near ones more likely, too:
+    /// a row for each choice, in their order, none of them negative. Without as many rows and columns as there are
+    /// choices they are not used.
+    ///
+    /// The kernels are those that Optuna had until 4.9: `exp(-(d / largest d)^2 c)` with
+    /// `c = ln(kernels / prior weight) ln(choices) / ln 6`, normalized.
+    #[must_use]
+    pub fn with_categorical_distances(mut self, name: &str, rows: Vec<Vec<f64>>) -> Tpe {
+        self.distances.insert(name, Distance::Rows(rows));
+        self
+    }
+
+    /// The same by a function. It cannot be written down: the log names the parameters that have one, and a process that
+    /// would build the sampler from the log gets an error instead.
+    #[must_use]
+    pub fn with_categorical_distance(
+        mut self,
+        name: &str,
+        distance: impl Fn(&Choice, &Choice) -> f64 + Send + Sync + 'static,
+    ) -> Tpe {
+        self.distances.insert(name, Distance::Function(Box::new(distance)));
+        self
+    }
+
     /// Reads the options of a log; what is not named has its default.
     ///
     /// # Errors
@@ -108,6 +141,7 @@ impl Tpe {
             n_startup_trials: reader.count("n_startup_trials", 0)?.unwrap_or(default.n_startup_trials),
             n_ei_candidates: reader.count("n_ei_candidates", 1)?.unwrap_or(default.n_ei_candidates),
             multivariate: reader.flag("multivariate")?,
+            group: reader.flag("group")?.unwrap_or(default.group),
             constant_liar: reader.flag("constant_liar")?.unwrap_or(default.constant_liar),
             gamma: gamma.unwrap_or_default(),
             kernels: KernelOptions {
@@ -116,8 +150,12 @@ impl Tpe {
                 endpoints: reader.flag("consider_endpoints")?.unwrap_or(default.kernels.endpoints),
             },
         };
+        let distances = Distances::read(&mut reader)?;
         reader.finish()?;
-        Ok(Tpe::new(options))
+        if options.group && options.multivariate == Some(false) {
+            return Err("option group needs multivariate not to be false".to_owned());
+        }
+        Ok(Tpe { distances, ..Tpe::new(options) })
     }
 
     /// The trials that count as good, by number.
@@ -130,6 +168,7 @@ impl Tpe {
     pub fn drop_caches(&self) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.models.lock().unwrap_or_else(PoisonError::into_inner) = Models::default();
+        self.groups.clear();
     }
 
     fn good(&self, view: &StudyView) -> Arc<[u32]> {
@@ -168,24 +207,33 @@ impl Tpe {
     }
 
     fn is_multivariate(&self, view: &StudyView) -> bool {
-        self.options.multivariate.unwrap_or(view.directions().len() == 1)
+        self.options.multivariate.unwrap_or(self.options.group || view.directions().len() == 1)
+    }
+
+    /// The proposals for a group of parameters.
+    fn of_group(&self, view: &StudyView, number: TrialNumber, seed: u64, group: &[SpaceParam]) -> Vec<Proposal> {
+        let space: Vec<_> = group.iter().map(|(_, def)| (def.name.as_str(), &def.distribution)).collect();
+        let names: Vec<&str> = space.iter().map(|(name, _)| *name).collect();
+        let mut stream = stream_for(seed, number, "tpe", &names.join("\n"));
+        let values = self.propose(view, number, &mut stream, &space);
+        group.iter().zip(values).map(|((key, def), value)| (*key, Arc::clone(def), value)).collect()
     }
 
     /// The index of the point at which the good trials' density is largest beside that of the others.
     fn most_telling(
         &self,
         view: &StudyView,
-        names: &[&str],
-        axes: &[Axis],
+        space: &Space<'_>,
         others: &observe::Others<'_>,
         below: &Density<'_>,
         points: &[Vec<f64>],
     ) -> usize {
+        let Space { names, axes, distances } = space;
         let anew = |points: &[Vec<f64>]| {
             let above = Mixture::new(axes, others.observe(view, names), Weights::Recent, self.options.kernels);
-            Density::new(&above).largest_log_ratio(below, points)
+            Density::new(&above.with_distances(distances)).largest_log_ratio(below, points)
         };
-        if finished(view) < WORTH_KEEPING {
+        if finished(view) < WORTH_KEEPING || distances.iter().any(Option::is_some) {
             return anew(points);
         }
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
@@ -218,13 +266,23 @@ impl Tpe {
         let good = self.good(view);
         let others = observe::Others { good: &good, asking: number, running: self.options.constant_liar };
         let good_weights = if view.directions().len() == 1 { Weights::Recent } else { Weights::Equal };
+        let distances = self.distances.of(space);
         let below =
-            Mixture::new(&axes, observe::of_trials(view, &names, &good), good_weights, self.options.kernels);
+            Mixture::new(&axes, observe::of_trials(view, &names, &good), good_weights, self.options.kernels)
+                .with_distances(&distances);
         let points = below.sample(stream, self.options.n_ei_candidates);
-        let best = self.most_telling(view, &names, &axes, &others, &Density::new(&below), &points);
+        let best =
+            self.most_telling(view, &Space { names, axes, distances }, &others, &Density::new(&below), &points);
         let values = points.get(best).into_iter().flatten().copied();
         values.zip(space).map(|(value, (_, distribution))| settle(distribution, value)).collect()
     }
+}
+
+/// Parameters that are modelled together: names, coordinates and distances of each.
+struct Space<'a> {
+    names: Vec<&'a str>,
+    axes: Vec<Axis>,
+    distances: Vec<Option<Arc<[f64]>>>,
 }
 
 /// Trials from which something was learned.
@@ -234,9 +292,9 @@ fn finished(view: &StudyView) -> usize {
 
 impl Sampler for Tpe {
     fn spec(&self) -> ComponentSpec {
-        let TpeOptions { n_startup_trials, n_ei_candidates, multivariate, constant_liar, gamma, kernels } =
+        let TpeOptions { n_startup_trials, n_ei_candidates, multivariate, group, constant_liar, gamma, kernels } =
             self.options;
-        let options = serde_json::json!({
+        let mut options = serde_json::json!({
             "n_startup_trials": n_startup_trials,
             "n_ei_candidates": n_ei_candidates,
             "multivariate": multivariate,
@@ -246,10 +304,25 @@ impl Sampler for Tpe {
             "consider_magic_clip": kernels.magic_clip,
             "consider_endpoints": kernels.endpoints,
         });
+        // What was not asked for is not written, as it was before there was such an option.
+        if let Some(options) = options.as_object_mut() {
+            if group {
+                options.insert("group".to_owned(), true.into());
+            }
+            self.distances.write(options);
+        }
         ComponentSpec { name: "tpe".to_owned(), version: 1, options: Json::from(options) }
     }
 
     fn sample_relative(&self, view: &StudyView, number: TrialNumber, seed: u64) -> Vec<Proposal> {
+        if self.options.group && !self.is_starting(view) {
+            return self
+                .groups
+                .of(view)
+                .iter()
+                .flat_map(|group| self.of_group(view, number, seed, group))
+                .collect();
+        }
         let params: Vec<_> = view.joint_params(Over::CompleteAndPruned).collect();
         if params.is_empty() {
             return Vec::new();

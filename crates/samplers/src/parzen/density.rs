@@ -164,6 +164,10 @@ impl<'a> Density<'a> {
                     probe.log_prior -= log(*choices as f64);
                     Coordinate::Choice(value)
                 }
+                Kind::Nearness { choices, rows } => {
+                    probe.log_prior -= log(*choices as f64);
+                    Coordinate::Table(rows.get(value as usize).map_or_else(|| Rc::from([]), Rc::clone))
+                }
                 Kind::Table { axis, entries } => {
                     probe.log_prior += axis.log_prior(value);
                     let known = tables.iter().find(|(other, _)| *other == value);

@@ -55,6 +55,8 @@ pub(super) enum Kind {
     },
     /// Choices: minus twice the logarithms of the probabilities of the observed one and of each other one.
     Choices { choices: usize, hit: f64, miss: f64 },
+    /// Choices with distances: for each choice `q` of a kernel at each choice, row by row.
+    Nearness { choices: usize, rows: Vec<Rc<[f64]>> },
     /// A small grid: the different kernels on it.
     Table { axis: NumericAxis, entries: Vec<Entry> },
 }
@@ -145,7 +147,9 @@ impl<'a> Groups<'a> {
         // Weights never fall with age.
         let heaviest = n.checked_sub(1).map_or(0.0, |last| mixture.weights[last]);
         groups.log_ratio_max = log(heaviest / unit_weight) + groups.axes.len() as f64 * LOG_MASS_MIN;
-        if let [FastAxis { kind: Kind::Choices { .. } | Kind::Table { .. }, .. }] = groups.axes[..] {
+        if let [FastAxis { kind: Kind::Choices { .. } | Kind::Nearness { .. } | Kind::Table { .. }, .. }] =
+            groups.axes[..]
+        {
             groups.floor = groups.merged(mixture, &columns[0]);
             return groups;
         }
@@ -281,6 +285,12 @@ fn lay_out<'a>(mixture: &'a Mixture, index: usize, is_wide: &mut [bool]) -> Opti
     let (places, widths) = (&mixture.places[index], &mixture.widths[index]);
     match mixture.axes[index] {
         Axis::Pinned(_) => None,
+        Axis::Categorical { choices } if mixture.nearness[index].is_some() => {
+            let probabilities = mixture.nearness[index].as_deref().unwrap_or(&[]);
+            let q = |at: usize| probabilities.chunks_exact(choices).map(|row| -2.0 * log(row[at])).collect();
+            let kind = Kind::Nearness { choices, rows: (0..choices).map(q).collect() };
+            Some((kind, Column::Entries(places.iter().map(|&choice| choice as u32).collect())))
+        }
         Axis::Categorical { choices } => {
             let (hit, miss) = mixture.choice_probabilities(choices);
             let kind = Kind::Choices { choices, hit: -2.0 * log(hit), miss: -2.0 * log(miss) };

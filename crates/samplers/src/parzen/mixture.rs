@@ -1,6 +1,8 @@
 //! The density by its definition, and draws from it.
 
-use libm::log;
+use std::sync::Arc;
+
+use libm::{exp, log};
 use trialog_numerics::{Stream, log_sum_exp, ndtri, trunc_normal_quantile};
 
 use super::axis::Axis;
@@ -95,6 +97,8 @@ pub struct Mixture {
     prior_weight: f64,
     /// How many kernels all the observations and the prior have, also where this mixture is only a part.
     kernels: usize,
+    /// For each axis of choices with distances, the probabilities of each choice under a kernel at each choice.
+    pub(super) nearness: Vec<Option<Vec<f64>>>,
 }
 
 impl Mixture {
@@ -118,7 +122,23 @@ impl Mixture {
         let widths = widths.collect();
         let weights = weights.normalized(n, options.prior_weight);
         let prior_weight = options.prior_weight;
-        Mixture { axes: axes.to_vec(), places: columns, widths, weights, prior_weight, kernels: n + 1 }
+        let nearness = vec![None; axes.len()];
+        Mixture { axes: axes.to_vec(), places: columns, widths, weights, prior_weight, kernels: n + 1, nearness }
+    }
+
+    /// The same with distances between choices, for each axis that has any: how far each choice is from each, row by
+    /// row. Near choices are more likely under a kernel than far ones, as in Optuna up to 4.9.
+    #[must_use]
+    pub fn with_distances(mut self, distances: &[Option<Arc<[f64]>>]) -> Mixture {
+        for ((axis, distances), nearness) in self.axes.iter().zip(distances).zip(&mut self.nearness) {
+            if let (Axis::Categorical { choices }, Some(distances)) = (axis, distances)
+                && distances.len() == choices * choices
+            {
+                let steepness = log(self.kernels as f64 / self.prior_weight) * log(*choices as f64) / log(6.0);
+                *nearness = Some(distances.chunks_exact(*choices).flat_map(|row| near(row, steepness)).collect());
+            }
+        }
+        self
     }
 
     /// Some kernels of a mixture and its prior, with the weights that they have there.
@@ -130,7 +150,15 @@ impl Mixture {
         prior_weight: f64,
         kernels: usize,
     ) -> Mixture {
-        Mixture { axes: axes.to_vec(), places, widths, weights, prior_weight, kernels }
+        Mixture {
+            axes: axes.to_vec(),
+            places,
+            widths,
+            weights,
+            prior_weight,
+            kernels,
+            nearness: vec![None; axes.len()],
+        }
     }
 
     /// The number of observations, which is one less than the number of components.
@@ -179,6 +207,10 @@ impl Mixture {
                 numeric.log_kernel(point[axis], mu, sigma)
             }
             Axis::Categorical { choices } => match self.places[axis].get(component) {
+                Some(&observed) if self.nearness[axis].is_some() => {
+                    let probabilities = self.nearness[axis].as_deref().unwrap_or(&[]);
+                    log(probabilities[observed as usize * choices + point[axis] as usize])
+                }
                 Some(&observed) => {
                     let (hit, miss) = self.choice_probabilities(*choices);
                     log(if observed == point[axis] { hit } else { miss })
@@ -227,6 +259,17 @@ impl Mixture {
             Axis::Categorical { choices } => {
                 let share = stream.uniform();
                 match self.places[axis].get(component) {
+                    Some(&observed) if self.nearness[axis].is_some() => {
+                        let probabilities = self.nearness[axis].as_deref().unwrap_or(&[]);
+                        let mut reached = 0.0;
+                        let row = &probabilities[observed as usize * choices..][..*choices];
+                        let found = row.iter().position(|probability| {
+                            reached += probability;
+                            share < reached
+                        });
+                        // Rounding may leave the end out of reach.
+                        found.unwrap_or(observed as usize) as f64
+                    }
                     // The observed choice is moved to the front, the others keep their order behind it.
                     Some(&observed) => {
                         let (hit, miss) = self.choice_probabilities(*choices);
@@ -249,6 +292,19 @@ pub(super) fn choice_probabilities(choices: usize, prior_weight: f64, kernels: u
     let share = prior_weight / kernels as f64;
     let all = 1.0 + share * choices as f64;
     ((1.0 + share) / all, share / all)
+}
+
+/// The probabilities of the choices at these distances from an observed one: normal in the distance, relative to the
+/// largest, and the steeper the more kernels there are.
+fn near(distances: &[f64], steepness: f64) -> Vec<f64> {
+    let largest = distances.iter().copied().fold(0.0, f64::max);
+    let relative = |distance: f64| if largest > 0.0 { distance / largest } else { 0.0 };
+    // With more prior than kernels all choices are as near, and without a prior only the observed one is.
+    let steepness = if steepness > 0.0 { steepness.min(f64::MAX) } else { 0.0 };
+    let shares: Vec<f64> =
+        distances.iter().map(|&distance| exp(-relative(distance) * relative(distance) * steepness)).collect();
+    let total: f64 = shares.iter().sum();
+    shares.into_iter().map(|share| share / total).collect()
 }
 
 /// Drops the observations with a coordinate that is no number, or a choice that does not exist.

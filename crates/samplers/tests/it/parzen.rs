@@ -235,6 +235,39 @@ fn sums_of_vanishing_shares_are_not_trusted() {
     }
 }
 
+/// Optuna 4.9.0's kernel by its formula: three kernels with the prior's, six choices in a row, and the second and the
+/// last one observed.
+#[test]
+fn distances_make_near_choices_likely() {
+    let axis = Axis::of(&distribution("categorical 6"));
+    let rows: std::sync::Arc<[f64]> = (0..36).map(|k| f64::from(k / 6 - k % 6).abs()).collect::<Vec<_>>().into();
+    let coefficient = 3_f64.ln();
+    for second in [Axis::of(&distribution("float 0 1 0 0")), axis] {
+        let columns = vec![vec![1.0, 5.0], vec![0.0, 1.0]];
+        let mixture = Mixture::new(&[axis, second], columns, Weights::Equal, KernelOptions::default());
+        let mixture = mixture.with_distances(&[Some(rows.clone()), None]);
+        let plain = Mixture::new(&[second], vec![vec![0.0, 1.0]], Weights::Equal, KernelOptions::default());
+        let points: Vec<Vec<f64>> = (0..6).map(|choice| vec![f64::from(choice), 1.0]).collect();
+        let fast = Density::new(&mixture).log_densities(&points);
+        for (choice, (point, fast)) in points.iter().zip(fast).enumerate() {
+            let share = |observed: i32, largest: f64| {
+                let near = |at: i32| (-(f64::from(observed - at) / largest).powi(2) * coefficient).exp();
+                near(choice as i32) / (0..6).map(near).sum::<f64>()
+            };
+            close("fast", fast, mixture.log_density(point), 1e-12);
+            if second == axis {
+                // Of an ordinary axis beside it: hit is 4/9 and miss is 1/9, with a third of the prior on each choice.
+                let sum = share(1, 4.0) / 9.0 + share(5, 5.0) * 4.0 / 9.0 + 1.0 / 36.0;
+                close("by the formula", fast.exp(), sum / 3.0, 1e-12);
+            }
+        }
+        assert!(plain.log_density(&[1.0]).is_finite());
+        for point in mixture.sample(&mut Stream::new(&[1]), 100) {
+            assert!((0.0..6.0).contains(&point[0]) && point[0].fract() == 0.0);
+        }
+    }
+}
+
 /// Along one axis equal kernels are merged, and many of them become series.
 #[test]
 fn one_axis_is_the_definition() {

@@ -207,6 +207,59 @@ fn running_trials_repel() {
     assert_eq!(spread(&blind, &study), before);
 }
 
+/// In a space with two branches all of a branch is proposed together, whichever it will be.
+#[test]
+fn groups_are_proposed_branch_by_branch() {
+    let (x, y, branch) =
+        (distribution("float 0 1 0 0"), distribution("int 1 9 0 1"), distribution("categorical 2"));
+    let mut study = Study::minimize();
+    for k in 0..40_u32 {
+        let value = f64::from(k % 10) / 10.0;
+        let common = ("branch", &branch, f64::from(k % 2));
+        let params =
+            if k % 2 == 0 { vec![common, ("x", &x, value)] } else { vec![common, ("y", &y, 1.0 + value * 5.0)] };
+        study.tell(&params, &[value]);
+    }
+    let names = |options| {
+        let proposals = Tpe::new(options).sample_relative(&study.view(), TrialNumber(40), 1);
+        assert!(proposals.iter().all(|(_, def, value)| def.distribution.contains(*value)));
+        proposals.iter().map(|(_, def, _)| def.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(TpeOptions { group: true, ..TpeOptions::default() }), ["branch", "x", "y"]);
+    assert_eq!(names(TpeOptions::default()), ["branch"]);
+    let error = Tpe::from_options(serde_json::json!({"group": true, "multivariate": false}).as_object().unwrap());
+    assert_eq!(error.map(|_| ()).unwrap_err(), "option group needs multivariate not to be false");
+}
+
+/// Choices in a row, of which only the fourth was good: with distances its neighbours are tried more than others.
+#[test]
+fn near_choices_are_tried() {
+    let choice = distribution("categorical 7");
+    let mut study = Study::minimize();
+    for k in 0..60_u32 {
+        let value = f64::from(k % 7);
+        study.tell(&[("c", &choice, value)], &[(value - 3.0).abs() + f64::from(k) * 1e-3]);
+    }
+    let rows = (0..7).map(|a| (0..7).map(|b| f64::from(a - b).abs()).collect()).collect();
+    let table = Tpe::default().with_categorical_distances("c", rows);
+    let function = Tpe::default().with_categorical_distance("c", |a, b| match (a, b) {
+        (trialog_ops::Choice::Int(a), trialog_ops::Choice::Int(b)) => (a - b).abs() as f64,
+        _ => 0.0,
+    });
+    let proposed = |sampler: &dyn Sampler| -> Vec<f64> {
+        (100..400).map(|n| sampler.sample_relative(&study.view(), TrialNumber(n), 0)[0].2).collect()
+    };
+    assert_eq!(proposed(&table), proposed(&function));
+    // From the log comes the same sampler, or none.
+    let again = trialog_samplers::from_spec(&table.spec()).unwrap();
+    assert_eq!((proposed(&table), table.spec()), (proposed(&*again), again.spec()));
+    let message = trialog_samplers::from_spec(&function.spec()).map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("the distances of c are a function"), "{message}");
+    // A table of another size is for other choices.
+    let wrong = Tpe::default().with_categorical_distances("c", vec![vec![0.0]]);
+    assert_eq!(proposed(&wrong), proposed(&Tpe::default()));
+}
+
 #[test]
 fn options_survive_the_log() {
     for entry in trialog_samplers::REGISTRY {
