@@ -1,6 +1,7 @@
 //! Where to look next. A sampler is a pure function of a view, a trial's number and the study's seed: the same
 //! three give the same suggestion in any process, after any restart. Nothing here reaches a log.
 
+mod brute_force;
 pub mod cma;
 mod follow;
 mod forest;
@@ -17,6 +18,7 @@ pub mod space;
 mod tpe;
 mod unit;
 
+pub use brute_force::BruteForce;
 pub use cma::{CmaEs, CmaOptions};
 pub use forest::{Forest, ForestOptions, TreeKind};
 pub use gp::{Gp, GpAcquisition, GpKernel, GpOptions};

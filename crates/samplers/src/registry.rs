@@ -5,7 +5,7 @@ use std::sync::Arc;
 use trialog_ops::ComponentSpec;
 pub use trialog_ops::{Options, SpecError};
 
-use crate::{CmaEs, Forest, Gp, Grid, Nsga2, Nsga3, PartialFixed, Qmc, Random, Sampler, Tpe};
+use crate::{BruteForce, CmaEs, Forest, Gp, Grid, Nsga2, Nsga3, PartialFixed, Qmc, Random, Sampler, Tpe};
 
 /// One sampler that can be named.
 pub type Entry = trialog_ops::Entry<dyn Sampler>;
@@ -53,6 +53,12 @@ pub const REGISTRY: &[Entry] = &[
         version: 1,
         about: "every combination of given values once",
         build: |options| Ok(Arc::new(Grid::from_options(options)?)),
+    },
+    Entry {
+        name: "brute_force",
+        version: 1,
+        about: "every combination once, over spaces with conditions too",
+        build: |options| Ok(Arc::new(BruteForce::from_options(options)?)),
     },
     Entry {
         name: "partial_fixed",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use trialog_numerics::Stream;
 use trialog_ops::{Choice, Distribution, TrialNumber, TrialState};
-use trialog_samplers::{Grid, PartialFixed, Random, Sampler};
+use trialog_samplers::{BruteForce, Grid, PartialFixed, Random, Sampler};
 
 use crate::parzen::distribution;
 use crate::study::{Study, template};
@@ -114,6 +114,46 @@ proptest! {
         let points = run(&sampler, &|| Box::new(grid()), gridded, workers, seed, 100);
         prop_assert_eq!((points.len(), different(&points)), (18, 18));
     }
+}
+
+/// Two kinds of models with parameters of their own, and one that both have: 5 * 2 + 3 * (1 + 2) * 2 = 28 leaves. The
+/// study meets the common one before it meets all of the others.
+fn conditional(has: &BTreeMap<&'static str, f64>) -> Option<(&'static str, Distribution)> {
+    let ask = |name, kind| (!has.contains_key(name)).then(|| (name, distribution(kind)));
+    ask("model", "categorical 2")
+        .or_else(
+            || if has["model"] == 0.0 { ask("width", "float 0 1 0 0.25") } else { ask("depth", "int 1 9 0 4") },
+        )
+        .or_else(|| if has["model"] == 1.0 { ask("bushy", "categorical 2") } else { None })
+        .or_else(|| if has.get("bushy") == Some(&1.0) { ask("aside", "int 4 5 1 1") } else { None })
+        .or_else(|| ask("rate", "categorical 2"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// One worker visits each leaf once. Several ones may meet at the last leaves of a branch, whose size nobody knows
+    /// before it has been seen, and all the same leave nothing out.
+    #[test]
+    fn conditions_are_enumerated(seed: u64, workers in 1_usize..5) {
+        let (new, fresh) = (|| BruteForce::new(true), || -> Box<dyn Sampler> { Box::new(BruteForce::new(true)) });
+        let points = run(&new(), &fresh, conditional, workers, seed, 100);
+        prop_assert_eq!(different(&points), 28);
+        prop_assert!(points.len() <= if workers == 1 { 28 } else { 28 + 3 * workers }, "{}", points.len());
+    }
+}
+
+#[test]
+fn running_trials_count_unless_told_otherwise() {
+    let die = distribution("int 1 2 0 1");
+    let mut study = Study::minimize();
+    study.tell(&[("n", &die, 1.0)], &[1.0]);
+    let number = study.begin();
+    study.set(number, &[("n", &die, 2.0)]);
+    assert!(BruteForce::new(false).is_exhausted(&study.view()));
+    assert!(!BruteForce::new(true).is_exhausted(&study.view()));
+    study.end(number, &[]);
+    assert!(BruteForce::new(true).is_exhausted(&study.view()), "a failed trial has been there too");
 }
 
 /// Draws at random do not visit everything once: the comparison above is not blind.

@@ -46,6 +46,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("qmc", "{}"),
     ("qmc", r#"{"qmc_type": "halton", "scramble": false}"#),
     ("grid", r#"{"search_space": {"a": [-1e300, 0.5, 3, "x"], "c": [0, 1]}}"#),
+    ("brute_force", "{}"),
     ("partial_fixed", r#"{"fixed_params": {"b": 1e9, "d": null}, "base_sampler": {"name": "cmaes"}}"#),
     ("cmaes", "{}"),
     ("cmaes", r#"{"use_separable_cma": true, "consider_pruned_trials": true, "x0": {"a": 3}, "popsize": 2}"#),
