@@ -256,7 +256,7 @@ impl Tree {
             let wanted = |name: &&str| rest.contains_key(*name) || (rest.is_empty() && *name == asked);
             let names: Vec<Param> = view
                 .params_as_met()
-                .map(|column| column.name())
+                .map(trialog_replay::ParamColumn::name)
                 .filter(wanted)
                 .map(|name| Param { name: Arc::from(name), value: 0.0, size: 0.0 })
                 .collect();
