@@ -87,7 +87,7 @@ fn some<T>(u: &mut Unstructured<'_>, most: usize, one: fn(&mut Unstructured<'_>)
 }
 
 fn op(u: &mut Unstructured<'_>) -> Result<Op> {
-    Ok(match u.int_in_range(0..=33)? {
+    Ok(match u.int_in_range(0..=34)? {
         0 => Op::CreateStudy { name: name(u)?, directions: some(u, 3, direction)?, config: option(u, config)? },
         1 => Op::DeleteStudy { study: study(u)? },
         2 => Op::SetStudyUserAttr { study: study(u)?, key: name(u)?, value: json(u)? },
@@ -126,6 +126,7 @@ fn op(u: &mut Unstructured<'_>) -> Result<Op> {
         30 => Op::UnvoidTrial { trial: trial(u)?, note: note(u)? },
         31 => Op::AmendTrial { trial: trial(u)?, amendment: Box::new(amendment(u)?), note: note(u)? },
         32 => Op::UndoAmendment { trial: trial(u)?, change: u.int_in_range(0..=3)?, note: note(u)? },
+        33 => Op::SampledAt { position: u64::arbitrary(u)? },
         _ => Op::Skipped { code: 0x80 | u8::arbitrary(u)? },
     })
 }

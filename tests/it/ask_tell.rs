@@ -457,12 +457,12 @@ fn another_process_goes_on_with_a_running_trial() {
     assert_eq!((told.values, told.intermediate_values), (vec![0.25], vec![(0, 0.5)]));
     assert_eq!(told.params.iter().count(), 1, "what it has is not taken back");
     assert!(other.resume(number).is_err_and(|error| error.is_finished_trial()));
-    assert!(other.resume(trialog::TrialNumber(7)).is_err_and(|error| error.is_not_found()));
+    assert!(other.resume(TrialNumber(7)).is_err_and(|error| error.is_not_found()));
 }
 
 #[test]
 fn a_trial_goes_back_into_the_queue_with_its_parameters() {
-    let study = trialog::Study::in_memory().unwrap();
+    let study = Study::in_memory().unwrap();
     let mut trial = study.ask().unwrap();
     let x = trial.suggest_float("x", 0.0..=1.0).unwrap();
     study.requeue(&trial).unwrap();
@@ -478,7 +478,7 @@ fn a_trial_goes_back_into_the_queue_with_its_parameters() {
 
 #[test]
 fn an_enqueued_trial_begins_with_attributes() {
-    let study = trialog::Study::in_memory().unwrap();
+    let study = Study::in_memory().unwrap();
     let attrs = [("from".to_owned(), trialog::Json::from("a colleague"))];
     let number = study.enqueue_with([("x", 0.5)], attrs).unwrap();
     assert_eq!(study.trial(number).unwrap().user_attrs["from"].as_str(), "\"a colleague\"");

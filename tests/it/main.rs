@@ -18,6 +18,7 @@ mod optuna;
 mod processes;
 #[cfg(feature = "redb")]
 mod redb;
+mod rederive;
 #[cfg(feature = "redis")]
 mod redis;
 mod scenarios;

@@ -239,6 +239,7 @@ pub(crate) fn encode<E: Encoder>(op: &Op, e: &mut E) -> Result<(), EncodeError> 
         Op::UndoAmendment { trial, change, note } => {
             UndoAmendment { trial: trial.0, change: *change, note: (&**note).into() }.encode(e)
         }
+        Op::SampledAt { position } => position.encode(e),
         Op::Skipped { .. } => Ok(()),
     }
 }
@@ -388,6 +389,7 @@ pub(crate) fn decode(code: u8, d: &mut BytesDecoder<'_>) -> Result<Option<Op>, D
             let SetRetryPolicy { study, retries_max, inherit_reports } = SetRetryPolicy::borrow_decode(d)?;
             Op::SetRetryPolicy { study: StudyId(study), policy: RetryPolicy { retries_max, inherit_reports } }
         }
+        code::SAMPLED_AT => Op::SampledAt { position: u64::borrow_decode(d)? },
         code::RENEW_LEASE => Op::RenewLease { lease_ms: u64::borrow_decode(d)? },
         code::DECLARE_LOST => {
             let DeclareLost { worker, seen, end } = DeclareLost::borrow_decode(d)?;

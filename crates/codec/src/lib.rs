@@ -114,7 +114,8 @@ fn read_op<'a>(d: &mut BytesDecoder<'a>, bytes: &'a [u8], ops: &mut Vec<Op>) -> 
         return Err(DecodeError::Truncated { offset: bytes.len() });
     }
     let end = d.reader().at() + length as usize;
-    if code >= SKIPPABLE {
+    // One that is known may have been passed on by a program that did not know it, without its body.
+    if code >= SKIPPABLE && (code != table::code::SAMPLED_AT || length == 0) {
         d.reader().go_to(end);
         ops.push(Op::Skipped { code });
         return Ok(());

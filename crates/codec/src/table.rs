@@ -32,6 +32,8 @@ pub(crate) mod code {
     pub(crate) const UNVOID_TRIAL: u8 = 0x17;
     pub(crate) const AMEND_TRIAL: u8 = 0x18;
     pub(crate) const UNDO_AMENDMENT: u8 = 0x19;
+    // Of no consequence for what anybody sees; 0x80 stays free, since golden records use it as a code that nobody knows.
+    pub(crate) const SAMPLED_AT: u8 = 0x81;
 }
 
 /// One op of the format.
@@ -113,6 +115,7 @@ pub const OPS: &[OpSpec] = &[
         "undo_amendment",
         &["trial: u64", "change: u32", "by: str", "at: time", "reason: str"],
     ),
+    op(code::SAMPLED_AT, "sampled_at", &["position: u64"]),
 ];
 
 const fn op(code: u8, name: &'static str, fields: &'static [&'static str]) -> OpSpec {
@@ -148,6 +151,7 @@ pub fn code_of(op: &Op) -> u8 {
         Op::UnvoidTrial { .. } => code::UNVOID_TRIAL,
         Op::AmendTrial { .. } => code::AMEND_TRIAL,
         Op::UndoAmendment { .. } => code::UNDO_AMENDMENT,
+        Op::SampledAt { .. } => code::SAMPLED_AT,
         // An empty body under a code of the lower half would be read as that op, cut short.
         Op::Skipped { code } => code | SKIPPABLE,
     }

@@ -206,6 +206,12 @@ pub enum Op {
         /// By whom, when and why.
         note: Box<Note>,
     },
+    /// At which position of the log the parameters in the same record were sampled, where that is not just behind their
+    /// author's last record about the trial. Changes nothing: it is there so that every suggestion can be derived again.
+    SampledAt {
+        /// How many of the log's records the sampler saw.
+        position: u64,
+    },
     /// An op of a later version that readers of this one may skip.
     Skipped {
         /// Its code.

@@ -390,6 +390,7 @@ impl State {
                 let what = ChangeKind::Undone(*change);
                 self.change_finished(*trial, Change { what, note: (**note).clone(), worker: author, record })?;
             }
+            Op::SampledAt { .. } => {}
             Op::Skipped { .. } => return Ok(Verdict::Skipped),
         }
         Ok(Verdict::Applied)

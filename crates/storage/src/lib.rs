@@ -4,12 +4,14 @@
 mod compaction;
 mod dialect;
 mod error;
+mod follow;
 mod optuna;
 mod session;
 
 pub use compaction::Compaction;
 pub use dialect::{Dialect, LocalClock, OptunaDialect};
 pub use error::Error;
+pub use follow::{Follower, Met};
 /// How lines of Optuna's journals are spaced.
 pub use trialog_codec::optuna::Spacing;
 
@@ -41,6 +43,9 @@ pub struct Storage {
     /// Whether one is going on in the background.
     compacting: Arc<AtomicBool>,
 }
+
+/// The position behind a record, and the verdict on each of its ops.
+pub type Committed = (u64, Vec<Verdict>);
 
 /// When a storage has its journal keep a snapshot, so that opening the log costs the snapshot and what came after.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -226,20 +231,28 @@ impl Storage {
     /// [`Error::Refused`] for ops that no reader would take, [`Error::Unsayable`] for one that the log's dialect does not
     /// have, what the journal says, and as [`Storage::new`] for records of others that lie before this one.
     pub fn commit(&self, ops: Vec<Op>, durability: Durability) -> Result<Vec<Verdict>, Error> {
+        self.commit_at(ops, durability).map(|(_, verdicts)| verdicts)
+    }
+
+    /// As [`Storage::commit`], with the position behind the record.
+    ///
+    /// # Errors
+    /// As [`Storage::commit`].
+    pub fn commit_at(&self, ops: Vec<Op>, durability: Durability) -> Result<Committed, Error> {
         if let Dialect::Optuna(dialect) = self.dialect {
             return self.commit_lines(&ops, dialect, durability);
         }
-        let verdicts = self.commit_record(ops, durability, Place::End)?;
-        Ok(verdicts.expect("an append at the end is refused or done"))
+        let committed = self.commit_record(ops, durability, Place::End)?;
+        Ok(committed.expect("an append at the end is refused or done"))
     }
 
-    /// Commits as [`Storage::commit`] does if nothing came since this process last looked, and says `None` otherwise: for
+    /// Commits as [`Storage::commit_at`] does if nothing came since this process last looked, and says `None` otherwise: for
     /// those who would have to look before they append, where the look costs a round trip. Where looking is cheap it
     /// is always `None`.
     ///
     /// # Errors
     /// As [`Storage::commit`].
-    pub fn commit_if_current(&self, ops: Vec<Op>, durability: Durability) -> Result<Option<Vec<Verdict>>, Error> {
+    pub fn commit_if_current(&self, ops: Vec<Op>, durability: Durability) -> Result<Option<Committed>, Error> {
         if !self.is_remote() {
             return Ok(None);
         }
@@ -257,7 +270,7 @@ impl Storage {
         mut ops: Vec<Op>,
         durability: Durability,
         place: Place,
-    ) -> Result<Option<Vec<Verdict>>, Error> {
+    ) -> Result<Option<Committed>, Error> {
         let mut session = lock(&self.sessions).take()?;
         let mut replica = self.replica();
         let seen = Seq(replica.state.records());
@@ -302,7 +315,7 @@ impl Storage {
         self.snapshot_if_due(seq.0 + 1);
         self.compact_if_due(seq.0 + 1);
         let vanished = || Error::Vanished { location: self.location().to_owned(), seq: seq.0 };
-        mine.map(Some).ok_or_else(vanished)
+        Ok(Some((seq.0 + 1, mine.ok_or_else(vanished)?)))
     }
 
     /// Waits until there is something that this process has not applied, or for so long; says whether there is. It is
@@ -317,12 +330,7 @@ impl Storage {
 
     /// The same in Optuna's dialect: every op is a line or several, and a line is a record. They lie next to one
     /// another where the medium can do that, and each has a verdict of its own.
-    fn commit_lines(
-        &self,
-        ops: &[Op],
-        dialect: OptunaDialect,
-        durability: Durability,
-    ) -> Result<Vec<Verdict>, Error> {
+    fn commit_lines(&self, ops: &[Op], dialect: OptunaDialect, durability: Durability) -> Result<Committed, Error> {
         let mut session = lock(&self.sessions).take()?;
         let mut lines = self.replica().write(&session, ops)?;
         let mut appended = self.append_lines(&lines, dialect, durability);
@@ -336,6 +344,7 @@ impl Storage {
             appended = self.append_lines(&lines, dialect, durability);
         }
         let seqs = appended?;
+        let behind = seqs.last().map_or(0, |seq| seq.0 + 1);
         // An op without lines, such as one that sets no parameters, changes nothing.
         let mut verdicts = vec![Verdict::Applied; ops.len()];
         let mut replica = self.replica();
@@ -362,7 +371,7 @@ impl Storage {
                 self.commit_lines(&[config], dialect, durability)?;
             }
         }
-        Ok(verdicts)
+        Ok((behind, verdicts))
     }
 
     /// Where each of the lines lies by now.
@@ -399,6 +408,34 @@ impl Storage {
 
     fn replica(&self) -> MutexGuard<'_, Replica> {
         lock(&self.replica)
+    }
+}
+
+/// The snapshot that stands in the place of records that were folded before somebody saw them who has seen so many.
+fn base_after(journal: &dyn Journal, records: u64, folded: trialog_journal::Error) -> Result<State, Error> {
+    // Always forwards, so that this comes to an end.
+    let Some((at, bytes)) = journal.load_base()?.filter(|(at, _)| at.0 > records) else {
+        return Err(folded.into());
+    };
+    let location = || journal.location().to_owned();
+    let bad = |source| match source {
+        SnapshotError::NewerVersion { version } => Error::NewerBase { location: location(), seq: at.0, version },
+        source => Error::BadBase { location: location(), seq: at.0, source },
+    };
+    let state = State::read_snapshot(&bytes).map_err(bad)?;
+    if state.records() != at.0 {
+        let detail = "it counts other records than the log";
+        return Err(bad(SnapshotError::Damaged { offset: 0, detail }));
+    }
+    Ok(state)
+}
+
+fn undecodable(location: &str, seq: Seq, source: trialog_codec::DecodeError) -> Error {
+    let (location, seq) = (location.to_owned(), seq.0);
+    if source.is_newer_format() {
+        Error::NewerFormat { location, seq, source }
+    } else {
+        Error::BadRecord { location, seq, source }
     }
 }
 
@@ -450,33 +487,11 @@ impl Replica {
         loop {
             match self.read_on(journal, &mut wanted) {
                 Err(Error::Journal(folded @ trialog_journal::Error::Folded { .. })) => {
-                    self.begin_anew(journal, folded)?;
+                    self.state = base_after(journal, self.state.records(), folded)?;
                 }
                 other => return other,
             }
         }
-    }
-
-    /// Goes on from the snapshot that stands in the place of records that were folded before this replica saw them.
-    fn begin_anew(&mut self, journal: &dyn Journal, folded: trialog_journal::Error) -> Result<(), Error> {
-        // Always forwards, so that this comes to an end.
-        let Some((at, bytes)) = journal.load_base()?.filter(|(at, _)| at.0 > self.state.records()) else {
-            return Err(folded.into());
-        };
-        let location = || journal.location().to_owned();
-        let bad = |source| match source {
-            SnapshotError::NewerVersion { version } => {
-                Error::NewerBase { location: location(), seq: at.0, version }
-            }
-            source => Error::BadBase { location: location(), seq: at.0, source },
-        };
-        let state = State::read_snapshot(&bytes).map_err(bad)?;
-        if state.records() != at.0 {
-            let detail = "it counts other records than the log";
-            return Err(bad(SnapshotError::Damaged { offset: 0, detail }));
-        }
-        self.state = state;
-        Ok(())
     }
 
     fn read_on(
@@ -503,20 +518,12 @@ impl Replica {
                     }
                 }
                 Err(error) => {
-                    failure = Some((seq, error));
+                    failure = Some(undecodable(journal.location(), seq, error));
                     ControlFlow::Break(())
                 }
             }
         })?;
-        match failure {
-            None => Ok(()),
-            Some((seq, source)) if source.is_newer_format() => {
-                Err(Error::NewerFormat { location: journal.location().to_owned(), seq: seq.0, source })
-            }
-            Some((seq, source)) => {
-                Err(Error::BadRecord { location: journal.location().to_owned(), seq: seq.0, source })
-            }
-        }
+        failure.map_or(Ok(()), Err)
     }
 
     fn apply(&mut self, seq: Seq, record: &Record, wanted: &mut Option<(Seq, &mut Option<Vec<Verdict>>)>) {

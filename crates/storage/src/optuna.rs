@@ -237,6 +237,10 @@ impl Translator {
             trial,
             change: Box::new(StateChange { state, values: values.map(<[f64]>::to_vec), start, end }),
         };
+        if let Op::SampledAt { .. } = op {
+            // Of no consequence, and nothing that Optuna knows.
+            return Ok(Vec::new());
+        }
         Ok(vec![match op {
             // The configuration needs the study's id, which only the log gives.
             Op::CreateStudy { name, directions, config: _ } => {
@@ -300,7 +304,9 @@ impl Translator {
                     "Optuna's workers hold it for final, and would go on with another best trial",
                 ));
             }
-            Op::Skipped { .. } => return Err(("repeat an op of a newer version", "its content is not known")),
+            Op::SampledAt { .. } | Op::Skipped { .. } => {
+                return Err(("repeat an op of a newer version", "its content is not known"));
+            }
         }])
     }
 

@@ -33,6 +33,7 @@ mod study;
 mod table;
 mod trial;
 mod values;
+mod verify;
 
 pub use builder::StudyBuilder;
 pub use changes::Amend;
@@ -47,6 +48,7 @@ pub use study::Study;
 pub use table::{Table, TableError};
 pub use trial::{Pruned, Trial};
 pub use values::Values;
+pub use verify::{Difference, Rederived};
 
 /// What a medium must be able to do, for [`OpenOptions::open_journal`].
 pub use trialog_journal as journal;

@@ -251,35 +251,51 @@ impl Storage {
         durability: Durability,
         tried: impl Fn() -> String,
     ) -> Result<Option<Verdict>> {
-        let mut verdicts = self.inner.commit(ops, durability)?;
+        self.change_all_at(ops, durability, tried).map(|(_, verdict)| verdict)
+    }
+
+    /// As [`Storage::change_all`], with the position behind the record.
+    pub(crate) fn change_all_at(
+        &self,
+        ops: Vec<Op>,
+        durability: Durability,
+        tried: impl Fn() -> String,
+    ) -> Result<(u64, Option<Verdict>)> {
+        let (position, mut verdicts) = self.inner.commit_at(ops, durability)?;
         match verdicts.iter().find_map(Verdict::rejection) {
             Some(reason) => Err(Error::rejected(tried(), reason)),
-            None => Ok(verdicts.pop()),
+            None => Ok((position, verdicts.pop())),
         }
     }
 
-    /// Commits an op that makes a trial this process's to run, under its lease.
-    pub(crate) fn begin(&self, op: Op, tried: impl Fn() -> String) -> Result<Verdict> {
+    /// Commits an op that makes a trial this process's to run, under its lease. Returns the position behind it too.
+    pub(crate) fn begin(&self, op: Op, tried: impl Fn() -> String) -> Result<(u64, Verdict)> {
         let opening = self.leases.as_ref().and_then(|leases| leases.opening());
         let ops = opening.into_iter().chain([op]).collect();
-        let verdict = self.change_all(ops, self.durability.of_progress(), &tried)?;
-        verdict.ok_or_else(|| unexpected(None, &tried()))
+        let (position, verdict) = self.change_all_at(ops, self.durability.of_progress(), &tried)?;
+        Ok((position, verdict.ok_or_else(|| unexpected(None, &tried()))?))
+    }
+
+    /// The log once more from its beginning.
+    pub(crate) fn follow(&self) -> trialog_storage::Follower {
+        self.inner.follow()
     }
 
     /// The same if nothing came since this process last looked, where looking costs a round trip: nothing else need then be
     /// known beforehand. None otherwise; look, and decide.
-    pub(crate) fn begin_if_current(&self, op: Op, tried: impl Fn() -> String) -> Result<Option<Verdict>> {
+    pub(crate) fn begin_if_current(&self, op: Op, tried: impl Fn() -> String) -> Result<Option<(u64, Verdict)>> {
         let opening = || self.leases.as_ref().and_then(|leases| leases.opening());
         if !self.inner.is_remote() {
             return Ok(None);
         }
         let ops = opening().into_iter().chain([op]).collect();
-        let Some(mut verdicts) = self.inner.commit_if_current(ops, self.durability.of_progress())? else {
+        let Some((position, mut verdicts)) = self.inner.commit_if_current(ops, self.durability.of_progress())?
+        else {
             return Ok(None);
         };
         match verdicts.iter().find_map(Verdict::rejection) {
             Some(reason) => Err(Error::rejected(tried(), reason)),
-            None => Ok(verdicts.pop()),
+            None => Ok(verdicts.pop().map(|verdict| (position, verdict))),
         }
     }
 

@@ -195,13 +195,13 @@ impl Study {
         if let Some(reason) = self.0.storage.view(self.0.id)?.refuses(now()) {
             return Err(Error::rejected(format!("begin a trial of study {:?}", self.0.name), &reason));
         }
-        if let Some((id, number)) = self.claim()? {
-            return Trial::begin(self, id, number);
+        if let Some((id, number, position)) = self.claim()? {
+            return Trial::begin(self, id, number, position);
         }
         let op = Op::CreateTrial { study: self.0.id, start: now() };
         match self.0.storage.begin(op, || format!("create a trial of study {:?}", self.0.name))? {
-            Verdict::Trial { id, number } => Trial::begin(self, id, number),
-            other => Err(unexpected(Some(&other), "create a trial")),
+            (position, Verdict::Trial { id, number }) => Trial::begin(self, id, number, position),
+            (_, other) => Err(unexpected(Some(&other), "create a trial")),
         }
     }
 
@@ -215,16 +215,16 @@ impl Study {
         drop(view);
         let op = Op::CreateTrial { study: self.0.id, start: now() };
         let tried = || format!("create a trial of study {:?}", self.0.name);
-        let Some(verdict) = self.0.storage.begin_if_current(op, tried)? else { return Ok(None) };
+        let Some((position, verdict)) = self.0.storage.begin_if_current(op, tried)? else { return Ok(None) };
         self.0.storage.observe();
         match verdict {
-            Verdict::Trial { id, number } => Trial::begin(self, id, number).map(Some),
+            Verdict::Trial { id, number } => Trial::begin(self, id, number, position).map(Some),
             other => Err(unexpected(Some(&other), "create a trial")),
         }
     }
 
-    /// The first waiting trial that the log gives to us.
-    fn claim(&self) -> Result<Option<(TrialId, TrialNumber)>> {
+    /// The first waiting trial that the log gives to us, and the position behind that.
+    fn claim(&self) -> Result<Option<(TrialId, TrialNumber, u64)>> {
         loop {
             let view = self.0.storage.view(self.0.id)?;
             let Some((id, number)) = view.waiting().next().map(|trial| (trial.id(), trial.number())) else {
@@ -233,7 +233,7 @@ impl Study {
             drop(view);
             let op = Op::ClaimTrial { trial: id, start: now() };
             match self.0.storage.begin(op, || format!("claim trial {number}")) {
-                Ok(_) => return Ok(Some((id, number))),
+                Ok((position, _)) => return Ok(Some((id, number, position))),
                 // Somebody else has it, and by now this process knows.
                 Err(error)
                     if matches!(error.rejection(), Some(Reason::NotWaiting { .. } | Reason::Finished { .. })) => {}
@@ -594,6 +594,15 @@ impl Study {
     /// Commits what may be lost with the trial.
     pub(crate) fn progress(&self, op: Op, tried: impl Fn() -> String) -> Result<Verdict> {
         self.0.storage.change(op, self.0.storage.durability().of_progress(), tried)
+    }
+
+    /// Commits parameters that were sampled at `sampled_at`, behind the trial's last record at `last`; returns the position
+    /// behind them. Anybody can derive them again, since where the one is not the other the log says so.
+    pub(crate) fn set_params(&self, op: Op, sampled_at: u64, last: u64, tried: impl Fn() -> String) -> Result<u64> {
+        let at = (sampled_at != last).then_some(Op::SampledAt { position: sampled_at });
+        let ops = at.into_iter().chain([op]).collect();
+        let durability = self.0.storage.durability().of_progress();
+        self.0.storage.change_all_at(ops, durability, tried).map(|(position, _)| position)
     }
 
     /// Commits what must be kept.

@@ -60,6 +60,8 @@ pub struct Trial {
     suggested: Vec<(Arc<ParamDef>, f64)>,
     /// What an enqueued trial must use.
     fixed: BTreeMap<String, Choice>,
+    /// The position behind the record with which the trial began or last took parameters.
+    last: u64,
 }
 
 #[derive(Debug)]
@@ -71,7 +73,7 @@ struct Proposal {
 }
 
 impl Trial {
-    pub(crate) fn begin(study: &Study, id: TrialId, number: TrialNumber) -> Result<Trial> {
+    pub(crate) fn begin(study: &Study, id: TrialId, number: TrialNumber, last: u64) -> Result<Trial> {
         let view = study.storage().view(study.id())?;
         let fixed = fixed_params(&view, number);
         // Another attempt at a lost trial, or one that went back into the queue, has parameters already.
@@ -89,10 +91,11 @@ impl Trial {
             Some(Proposal { key, def, value, used: false })
         });
         let proposals: Vec<Proposal> = sampled.collect();
+        let sampled_at = view.position();
         // Whoever changes what a view still shows must copy it first.
         drop(view);
-        let mut trial = Trial { study: study.clone(), id, number, proposals, suggested: Vec::new(), fixed };
-        trial.publish()?;
+        let mut trial = Trial { study: study.clone(), id, number, proposals, suggested: Vec::new(), fixed, last };
+        trial.publish(sampled_at)?;
         trial.proposals.extend(given);
         Ok(trial)
     }
@@ -102,20 +105,22 @@ impl Trial {
         let fixed = fixed_params(view, number);
         let given = given_params(view, number);
         let suggested = given.iter().map(|given| (Arc::clone(&given.def), given.value)).collect();
-        Trial { study: study.clone(), id, number, proposals: Vec::new(), suggested, fixed }
+        Trial { study: study.clone(), id, number, proposals: Vec::new(), suggested, fixed, last: 0 }
     }
 
     /// Publishes every parameter that is known beforehand as one record, so that other workers see at once where
     /// this trial will be.
     ///
     /// Where what is set cannot be taken back, nobody sees a parameter before the objective asks for it.
-    fn publish(&self) -> Result<()> {
+    fn publish(&mut self, sampled_at: u64) -> Result<()> {
         if self.proposals.is_empty() || !self.study.storage().retracts_params() {
             return Ok(());
         }
         let params = self.proposals.iter().map(|p| Param { param: ParamRef::Key(p.key), value: p.value });
         let op = Op::SetParams { trial: self.id, params: params.collect() };
-        self.study.progress(op, || format!("set the parameters of trial {}", self.number)).map(drop)
+        let tried = || format!("set the parameters of trial {}", self.number);
+        self.last = self.study.set_params(op, sampled_at, self.last, tried)?;
+        Ok(())
     }
 
     /// The trial's number in its study.
@@ -210,13 +215,14 @@ impl Trial {
         }
         // The range may have changed since: the value still does if it lies inside.
         let known = at.map(|at| &self.proposals[at]).filter(|p| p.def.distribution.is_compatible(&distribution));
-        let value = self.choose(name, &distribution, known.map(|p| p.value))?;
+        let (value, sampled_at) = self.choose(name, &distribution, known.map(|p| p.value))?;
         let def = ParamDef { name: name.to_owned(), distribution };
         let op = Op::SetParams {
             trial: self.id,
             params: vec![Param { param: ParamRef::Def(Box::new(def.clone())), value }],
         };
-        self.study.progress(op, || format!("set parameter {name:?} of trial {}", self.number))?;
+        let tried = || format!("set parameter {name:?} of trial {}", self.number);
+        self.last = self.study.set_params(op, sampled_at.unwrap_or(self.last), self.last, tried)?;
         // Only now: what was refused leaves the proposal to be taken back.
         if let Some(at) = at {
             self.proposals[at].used = true;
@@ -235,8 +241,8 @@ impl Trial {
         }
     }
 
-    /// The value of a parameter that was not proposed with this very distribution.
-    fn choose(&self, name: &str, distribution: &Distribution, proposed: Option<f64>) -> Result<f64> {
+    /// The value of a parameter that was not proposed with this very distribution, and where it was sampled if it was.
+    fn choose(&self, name: &str, distribution: &Distribution, proposed: Option<f64>) -> Result<(f64, Option<u64>)> {
         if let Some(choice) = self.fixed.get(name) {
             let Some(value) = internal(distribution, choice) else {
                 let detail =
@@ -244,18 +250,18 @@ impl Trial {
                 return Err(Error::invalid(detail));
             };
             self.warn_if_outside(name, distribution, value);
-            return Ok(value);
+            return Ok((value, None));
         }
         if let Some(only) = distribution.single() {
-            return Ok(only);
+            return Ok((only, None));
         }
         match proposed {
-            Some(value) if distribution.contains(value) => Ok(value),
+            Some(value) if distribution.contains(value) => Ok((value, None)),
             _ => {
                 let view = self.study.storage().view(self.study.id())?;
                 let value = self.study.sample_independent(&view, self.number, name, distribution)?;
                 if is_drawn(distribution, value) {
-                    return Ok(value);
+                    return Ok((value, Some(view.position())));
                 }
                 Err(Error::invalid(format!(
                     "the sampler of study {:?} answered {value:?} for {name:?}, which is {distribution}",
@@ -408,7 +414,7 @@ fn given_params(view: &StudyView, number: TrialNumber) -> Vec<Proposal> {
     given.collect()
 }
 
-fn fixed_params(view: &StudyView, number: TrialNumber) -> BTreeMap<String, Choice> {
+pub(crate) fn fixed_params(view: &StudyView, number: TrialNumber) -> BTreeMap<String, Choice> {
     let Some(attr) = view.trial(number).and_then(|trial| trial.system_attr(FIXED_PARAMS)) else {
         return BTreeMap::new();
     };

@@ -163,7 +163,8 @@ fn op() -> impl Strategy<Value = Op> {
         (trial(), text(), json()).prop_map(|(trial, key, value)| Op::SetTrialUserAttr { trial, key, value }),
         (trial(), text(), json()).prop_map(|(trial, key, value)| Op::SetTrialSystemAttr { trial, key, value }),
         (trial(), text(), number()).prop_map(|(trial, name, value)| Op::SetConstraint { trial, name, value }),
-        (0x80u8..).prop_map(|code| Op::Skipped { code }),
+        integer().prop_map(|position| Op::SampledAt { position }),
+        (0x82u8..).prop_map(|code| Op::Skipped { code }),
     ];
     let limits = (option::of(integer()), option::of(integer()), option::of(time()));
     let of_workers = prop_oneof![

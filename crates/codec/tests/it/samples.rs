@@ -105,6 +105,8 @@ fn ops() -> Vec<(String, Op)> {
     let amendment = Box::new(Amendment { values: Some(vec![]), ..Amendment::default() });
     add("amend_trial/no_values", Op::AmendTrial { trial, amendment, note: note("", "") });
     add("undo_amendment", Op::UndoAmendment { trial, change: 70_000, note: note("ada", "it was right") });
+    add("sampled_at/start", Op::SampledAt { position: 0 });
+    add("sampled_at/late", Op::SampledAt { position: 1 << 20 });
     add("skipped/first", Op::Skipped { code: 0x80 });
     add("skipped/last", Op::Skipped { code: 0xff });
     ops

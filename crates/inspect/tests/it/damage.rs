@@ -76,7 +76,7 @@ fn survives(op: &Op, known: &State) -> bool {
         | Op::UnvoidTrial { trial: id, .. }
         | Op::AmendTrial { trial: id, .. } => trial(id),
         Op::UndoAmendment { .. } => false,
-        Op::RenewLease { .. } | Op::Skipped { .. } => true,
+        Op::RenewLease { .. } | Op::SampledAt { .. } | Op::Skipped { .. } => true,
     }
 }
 

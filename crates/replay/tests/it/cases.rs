@@ -553,8 +553,9 @@ tables! {
     /// A later version's ops: passed over, but their record counts.
     skipped: "
         skipped 200                                       -> skipped
+        sampled-at 7                                      -> applied
         study a minimize ; skipped 0 ; trial 0 at 1       -> study 0 ; skipped ; trial 0 number 0
-        records                                           -> 2
+        records                                           -> 3
     ";
 
     /// No time is too strange to be kept, but for the one that stands for none.

@@ -26,6 +26,7 @@
 //! void TRIAL NOTE                                       unvoid TRIAL NOTE
 //! amend TRIAL [state STATE] [values [V..]] [user KEY[=JSON]..] [constraints NAME[:VALUE]..] NOTE
 //! undo TRIAL CHANGE NOTE                                skipped CODE
+//! sampled-at POSITION
 //! add STUDY STATE [values V..] [start T] [end T] [params PARAM..] [reports STEP:VALUE..] [user KEY=JSON..]
 //!     [system KEY=JSON..] [constraints NAME:VALUE..]
 //! ```
@@ -383,6 +384,7 @@ fn op(text: &str) -> Read<Op> {
         ("undo", [change, rest @ ..]) => {
             Op::UndoAmendment { trial: trial()?, change: number(change)?, note: note(rest)? }
         }
+        ("sampled-at", []) => Op::SampledAt { position: number(first)? },
         ("skipped", []) => Op::Skipped { code: number(first)? },
         _ => return Err(format!("no op reads {text:?}")),
     })
@@ -547,12 +549,13 @@ fn op_name(op: &Op) -> &'static str {
         Op::UnvoidTrial { .. } => 22,
         Op::AmendTrial { .. } => 23,
         Op::UndoAmendment { .. } => 24,
-        Op::Skipped { .. } => 25,
+        Op::SampledAt { .. } => 25,
+        Op::Skipped { .. } => 26,
     }]
 }
 
 /// All kinds of ops.
-pub(crate) const OP_NAMES: [&str; 26] = [
+pub(crate) const OP_NAMES: [&str; 27] = [
     "CreateStudy",
     "DeleteStudy",
     "SetStudyUserAttr",
@@ -578,6 +581,7 @@ pub(crate) const OP_NAMES: [&str; 26] = [
     "UnvoidTrial",
     "AmendTrial",
     "UndoAmendment",
+    "SampledAt",
     "Skipped",
 ];
 
