@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trialog_journal_file::RealOs;
+use trialog_journal_file::files::{segment_numbers, segment_path};
 use trialog_journal_file::mounts::{Mount, classify, mount_of_path, parse_mounts};
 use trialog_journal_file::os::{Access, FileSystem, Os, OsFile};
 
@@ -149,11 +150,17 @@ pub fn doctor(path: impl AsRef<Path>, spawner: &dyn Spawner) -> Result<Doctor, E
             classify(None, mount.as_ref())
         }
     };
-    if path.is_file()
-        && let Err(error) = os.open(path, Access::Write)
-    {
-        let detail = format!("the log that is there cannot be opened for writing: {error}");
-        probes.push(Probe { name: "log", outcome: Outcome::Bad, detail });
+    if path.is_file() {
+        // Writers go on in the newest file, and lock the one before for a moment.
+        let later = segment_numbers(&os, path).unwrap_or_default();
+        let files = later.into_iter().chain([0]).map(|number| segment_path(path, number));
+        for file in files {
+            if let Err(error) = os.open(&file, Access::Write) {
+                let detail = format!("{}, which is there, cannot be opened for writing: {error}", file.display());
+                probes.push(Probe { name: "log", outcome: Outcome::Bad, detail });
+                break;
+            }
+        }
     }
     let mode = judge(&file_system, &probes);
     let promises = promises(&mode);

@@ -46,6 +46,13 @@ pub enum Error {
         /// As many as were asked for.
         wanted: u64,
     },
+    /// What was then is not known any more: the records were folded into a snapshot.
+    Folded {
+        /// Its path.
+        location: String,
+        /// The first record that is still there one by one.
+        first: u64,
+    },
     /// Something stands where the repaired log should go, and it is left alone.
     TargetExists {
         /// Its path.
@@ -93,6 +100,11 @@ impl fmt::Display for Error {
             Error::TooShort { location, records, wanted } => {
                 write!(f, "{location} has {records} records, and the state after {wanted} was asked for")
             }
+            Error::Folded { location, first } => write!(
+                f,
+                "the first {first} records of {location} were folded into one snapshot: how the log was before the last \
+                 of them is not known any more"
+            ),
             Error::TargetExists { location } => {
                 write!(f, "{location} exists already and is left alone: name a new file for the repaired log")
             }

@@ -1,7 +1,7 @@
 //! Restoring a frame of which nearly all is known. The place in the chain gives seq, predecessor, kind and length;
 //! the checksum, which the next frame repeats, proves the rest, and finds a single flipped bit.
 
-use trialog_journal::frame::{self, Check, Claim, FRAME_HEADER_BYTES, KIND_RECORD, Link};
+use trialog_journal::frame::{self, Check, Claim, FRAME_HEADER_BYTES, KIND_RECORD, KIND_SNAPSHOT, Link};
 
 /// CRC-32 of zip, reflected: what one step of eight zero bits does to a difference.
 const POLYNOMIAL: u32 = 0xedb8_8320;
@@ -21,15 +21,43 @@ pub(crate) enum Checksum {
 
 /// The record whose damaged frame is `bytes`, if it is whole but for its header or for one bit. It continues `link`
 /// and its checksum is `crc`.
-pub(crate) fn mend(mut bytes: Vec<u8>, link: Link, crc: u32, checksum: Checksum) -> Option<Vec<u8>> {
-    let claim = frame::claim(&bytes)?;
-    let known =
-        Claim { len: bytes.len(), kind: KIND_RECORD, seq: link.seq, crc, prev: link.crc, unsynced: claim.unsynced };
-    bytes[..FRAME_HEADER_BYTES].copy_from_slice(&known.encode());
+pub(crate) fn mend(bytes: Vec<u8>, link: Link, crc: u32, checksum: Checksum) -> Option<Vec<u8>> {
+    mend_kind(bytes, KIND_RECORD, link, crc, checksum)
+}
+
+/// As [`mend`], for a part of a snapshot at the beginning of `bytes`: its length too may be what is damaged. Such frames
+/// are long, and are searched all the same: a snapshot has checksums of its own, so that no accident is believed.
+pub(crate) fn mend_part(bytes: &[u8], link: Link) -> Option<Vec<u8>> {
+    let claim = frame::claim(bytes)?;
+    let as_long = |len: usize| bytes.get(..len).filter(|_| len >= FRAME_HEADER_BYTES).map(<[u8]>::to_vec);
+    let mended =
+        as_long(claim.len).and_then(|part| mend_kind(part, KIND_SNAPSHOT, link, claim.crc, Checksum::Doubtful));
+    mended.or_else(|| {
+        (0..24).find_map(|bit| {
+            let mut part = as_long(((claim.len - FRAME_HEADER_BYTES) ^ 1 << bit) + FRAME_HEADER_BYTES)?;
+            set_known(&mut part, KIND_SNAPSHOT, link, claim.crc);
+            is_whole(&part, link).then_some(part)
+        })
+    })
+}
+
+/// Puts in what the place in the chain says of a frame.
+fn set_known(bytes: &mut [u8], kind: u8, link: Link, crc: u32) {
+    if let Some(Claim { unsynced, .. }) = frame::claim(bytes) {
+        let known = Claim { len: bytes.len(), kind, seq: link.seq, crc, prev: link.crc, unsynced };
+        bytes[..FRAME_HEADER_BYTES].copy_from_slice(&known.encode());
+    }
+}
+
+fn mend_kind(mut bytes: Vec<u8>, kind: u8, link: Link, crc: u32, checksum: Checksum) -> Option<Vec<u8>> {
+    if bytes.len() < FRAME_HEADER_BYTES {
+        return None;
+    }
+    set_known(&mut bytes, kind, link, crc);
     if is_whole(&bytes, link) {
         return Some(bytes);
     }
-    if bytes.len() > SEARCHED_BYTES_MAX {
+    if kind == KIND_RECORD && bytes.len() > SEARCHED_BYTES_MAX {
         return None;
     }
     // The checksum itself may be what was hit: then it differs from the right one by one bit.

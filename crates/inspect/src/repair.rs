@@ -1,5 +1,8 @@
 //! A new log from what is left of a damaged one. The original is only read.
 //!
+//! A log of several files comes out as one file, or as two if its first records were folded, or are lost with a
+//! snapshot that makes up for them: then the new log begins with that snapshot, and has no history before it either.
+//!
 //! The danger is not what is lost but what is kept: trials, studies, parameters and sessions get their numbers in log
 //! order, so a later record that names trial 7 means another trial once the record that made trial 5 is gone. So:
 //! - everything before the first loss is copied as it is, and what a checksum proves is mended;
@@ -15,18 +18,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use trialog_codec::{OPS, code_of, decode_record, encode_record};
-use trialog_journal::frame::{self, KIND_RECORD, Link};
-use trialog_journal::header::{HEADER_BYTES, Header};
+use trialog_journal::frame::{self, KIND_RECORD, KIND_SEAL, KIND_SNAPSHOT, Link};
+use trialog_journal::header::{FLAG_FOLDED, HEADER_BYTES, Header};
+use trialog_journal::seal::Seal;
 use trialog_journal_file::RealOs;
+use trialog_journal_file::files::segment_path;
 use trialog_journal_file::os::{Access, Os, OsFile, PathKind};
 use trialog_ops::{
     Budget, Json, Op, Param, ParamDef, ParamRef, Record, SessionId, SessionKey, SessionRef, StudyId, Timestamp,
     TrialState, TrialTemplate,
 };
+use trialog_replay::State;
 
 use crate::error::Error;
-use crate::scan::{Damage, DamageKind, Event, Found, TornTail};
-use crate::source::Source;
+use crate::scan::{Damage, DamageKind, Found, TornTail};
+use crate::source::{Seen, Source};
 use crate::tracker::{Counts, Readable, Tracker, key_of, params_of, study_of, times_of, trial_of};
 use crate::verify::{self, Affected, is_placed, unreadable};
 
@@ -65,6 +71,11 @@ pub struct Repair {
     pub log_id: [u8; 16],
     /// What the new log holds.
     pub readable: Readable,
+    /// So many of the first records are there as a snapshot only, as they were in the damaged log, or since that makes up
+    /// for what is lost. The new log then has two files, and the second one's name is that of the first with a number.
+    pub base: u64,
+    /// True if the snapshot makes up for records that are lost: only history is.
+    pub history_lost: bool,
     /// Records that were taken over whole; the mended ones are among them.
     pub kept: u64,
     /// Records out of damaged bytes that a checksum proves.
@@ -119,7 +130,9 @@ pub enum Why {
 pub struct SetAside {
     /// Its position.
     pub seq: u64,
-    /// Where its frame begins in the damaged log.
+    /// The segment that its frame is in.
+    pub segment: u64,
+    /// Where its frame begins there.
     pub offset: u64,
 }
 
@@ -133,8 +146,11 @@ impl Repair {
     /// True if the new log says all that the old one ever did.
     #[must_use]
     pub fn is_lossless(&self) -> bool {
-        let cut = |damage: &Damage| matches!(damage.kind, DamageKind::OtherHistory | DamageKind::Unsearched);
-        self.lost.is_empty() && self.set_aside.is_empty() && !self.damages.iter().any(cut)
+        let cut = |damage: &Damage| {
+            matches!(damage.kind, DamageKind::OtherHistory | DamageKind::Unsearched | DamageKind::Successor)
+        };
+        let whole = self.lost.is_empty() && !self.history_lost;
+        whole && self.set_aside.is_empty() && !self.damages.iter().any(cut)
     }
 }
 
@@ -161,16 +177,19 @@ pub fn repair_on(
 ) -> Result<Repair, Error> {
     // What verify believes has been looked at more than once, in case a writer is at work.
     let report = verify::verify_on(os, source.as_ref())?;
-    let source = Source::open(os, source.as_ref())?;
+    let mut source = Source::open(os, source.as_ref())?;
+    if let Some(number) = report.made_up_in {
+        source.begin_at(number);
+    }
     let missing = match trust {
         Trust::Proven => None,
-        Trust::Likely => Some(missing(&source, report.file_bytes)?),
+        Trust::Likely => Some(missing(&source)?),
     };
     let writer = Writer::create(os, target.as_ref())?;
     let mut work = Work::new(os, writer, report.file_bytes, missing)?;
     let mut failure = None;
-    let walk = source.walk(report.file_bytes, &mut |event| {
-        work.meet(event).unwrap_or_else(|error| {
+    let walk = source.walk(&mut |seen| {
+        work.meet(os, seen).unwrap_or_else(|error| {
             failure = Some(error);
             ControlFlow::Break(())
         })
@@ -181,14 +200,21 @@ pub fn repair_on(
     let assumed = work.assumed;
     let Work { writer, tracker, kept, mended, lost, left_out, set_aside, damages, .. } = work;
     let target = writer.location.clone();
+    let base = writer.first_seq;
     let log_id = writer.finish(os, target_folder(&target))?;
+    // What the snapshot makes up for is told as well.
+    let damages = if report.made_up_in.is_some() { report.damages } else { damages };
     let tail = walk.tail.filter(|tail| !tail.mendable);
-    let unmended = |damage: &&Damage| damage.kind != DamageKind::Header && damage.lost.end > damage.lost.start;
+    let unmended = |damage: &&Damage| {
+        !matches!(damage.kind, DamageKind::Header | DamageKind::Base) && damage.lost.end > damage.lost.start
+    };
     Ok(Repair {
         source: source.location,
         target,
         log_id,
         readable: tracker.readable(),
+        base,
+        history_lost: report.made_up_in.is_some(),
         kept,
         mended,
         lost,
@@ -207,14 +233,17 @@ fn target_folder(target: &str) -> &Path {
 }
 
 /// For each loss, in the order of the log: what its records numbered at least, since records behind it name it.
-fn missing(source: &Source, end: u64) -> Result<Vec<Counts>, Error> {
+fn missing(source: &Source) -> Result<Vec<Counts>, Error> {
     let mut search = Search::default();
-    source.walk(end, &mut |event| {
-        match event {
-            Event::Other { .. } => {}
-            Event::Damage(damage) if damage.lost.is_empty() => {}
-            Event::Damage(_) => search.loss(),
-            Event::Record(found) => match decode_record(found.payload) {
+    source.walk(&mut |seen| {
+        match seen {
+            Seen::Base(base) if base.counts => {
+                search = Search { before: Tracker::from(base.state), ..Search::default() }
+            }
+            Seen::Base(_) | Seen::Copy { .. } | Seen::Other { .. } => {}
+            Seen::Damage(damage) if damage.lost.is_empty() => {}
+            Seen::Damage(_) => search.loss(),
+            Seen::Record(found) => match decode_record(found.payload) {
                 Ok(record) => search.record(&record),
                 Err(_) => search.loss(),
             },
@@ -366,11 +395,16 @@ impl Work {
         })
     }
 
-    fn meet(&mut self, event: Event<'_>) -> Flow {
-        match event {
-            Event::Other { .. } => {}
-            Event::Damage(damage) => self.damage(damage)?,
-            Event::Record(found) => match decode_record(found.payload) {
+    fn meet(&mut self, os: &dyn Os, seen: Seen<'_>) -> Flow {
+        match seen {
+            // Damage before it would have made the repair begin here.
+            Seen::Base(base) if base.counts && self.phase == Phase::Before && self.tracker.state.records() == 0 => {
+                self.writer.begin_with(os, &base.state)?;
+                self.tracker.begin_anew(base.state);
+            }
+            Seen::Base(_) | Seen::Copy { .. } | Seen::Other { .. } => {}
+            Seen::Damage(damage) => self.damage(damage)?,
+            Seen::Record(found) => match decode_record(found.payload) {
                 Ok(record) => self.record(&found, record)?,
                 Err(_) => self.damage(unreadable(&found))?,
             },
@@ -381,7 +415,7 @@ impl Work {
     fn damage(&mut self, damage: Damage) -> Result<(), Error> {
         let (lost, continuous, kind) = (damage.lost.clone(), damage.continuous, damage.kind);
         self.damages.push(damage);
-        if kind == DamageKind::OtherHistory || kind == DamageKind::Unsearched {
+        if matches!(kind, DamageKind::OtherHistory | DamageKind::Unsearched | DamageKind::Successor) {
             self.phase = Phase::Aside;
         }
         let records = lost.end - lost.start;
@@ -459,7 +493,7 @@ impl Work {
 
     fn record(&mut self, found: &Found<'_>, mut record: Record) -> Result<(), Error> {
         if self.phase == Phase::Aside {
-            self.set_aside.push(SetAside { seq: found.seq, offset: found.offset });
+            self.set_aside.push(SetAside { seq: found.seq, segment: found.segment, offset: found.offset });
             return Ok(());
         }
         self.mended += u64::from(found.mended);
@@ -547,12 +581,28 @@ fn name_of(op: &Op) -> &'static str {
 /// The new log while it is written.
 struct Writer {
     location: String,
+    entry: Arc<dyn OsFile>,
+    /// Where records go: the entry, or the second file.
     file: Arc<dyn OsFile>,
+    /// That of the file that is written.
     header: Header,
+    /// How many records are in the snapshot that the second file begins with; 0 if there is none.
+    first_seq: u64,
+    base: Option<Mark>,
     offset: u64,
+    last: u64,
     link: Link,
     stable: u64,
     frames: Vec<u8>,
+    /// Where in `frames` the last one begins.
+    last_in_frames: usize,
+}
+
+/// Where records begin behind a snapshot.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    offset: u64,
+    crc: u32,
 }
 
 impl Writer {
@@ -572,7 +622,59 @@ impl Writer {
         let header = Header { flags: 0, log_id, first_seq: 0, created_us: os.wall_us(), chain_start: 0 };
         let (offset, link) = (HEADER_BYTES as u64, header.link());
         write_full(&*file, 0, UNFINISHED).map_err(io("write to"))?;
-        Ok(Writer { location, file, header, offset, link, stable: 0, frames: Vec::new() })
+        Ok(Writer {
+            location,
+            entry: Arc::clone(&file),
+            file,
+            header,
+            first_seq: 0,
+            base: None,
+            offset,
+            last: 0,
+            link,
+            stable: 0,
+            frames: Vec::new(),
+            last_in_frames: 0,
+        })
+    }
+
+    /// Goes on in a second file, which begins with this state.
+    fn begin_with(&mut self, os: &dyn Os, state: &State) -> Result<(), Error> {
+        let path = segment_path(Path::new(&self.location), 1);
+        let location = path.display().to_string();
+        let file = os.open(&path, Access::New).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => Error::TargetExists { location: location.clone() },
+            _ => Error::io(&location, "make")(error),
+        })?;
+        self.first_seq = state.records();
+        self.header = Header { flags: FLAG_FOLDED, first_seq: self.first_seq, ..self.header };
+        write_full(&*file, 0, &self.header.encode()).map_err(Error::io(&location, "write to"))?;
+        self.file = file;
+        self.link = self.header.link();
+        self.stable = self.link.seq;
+        let mut failure = None;
+        let mut part = Vec::with_capacity(CHUNK_BYTES);
+        let streamed: Result<(), ()> = state.stream_snapshot(|mut bytes| {
+            while !bytes.is_empty() {
+                let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES - part.len()));
+                part.extend_from_slice(now);
+                bytes = later;
+                if part.len() == CHUNK_BYTES {
+                    self.push_frame(KIND_SNAPSHOT, &part).map_err(|error| failure = Some(error))?;
+                    part.clear();
+                }
+            }
+            Ok(())
+        });
+        if let (Err(()), Some(error)) = (streamed, failure) {
+            return Err(error);
+        }
+        if !part.is_empty() {
+            self.push_frame(KIND_SNAPSHOT, &part)?;
+        }
+        self.flush()?;
+        self.base = Some(Mark { offset: self.offset, crc: self.link.crc });
+        Ok(())
     }
 
     fn push(&mut self, payload: &[u8]) -> Result<(), Error> {
@@ -580,11 +682,19 @@ impl Writer {
             let source = std::io::ErrorKind::FileTooLarge.into();
             return Err(Error::Io { location: self.location.clone(), action: "write a record to", source });
         }
-        frame::push_unsealed(&mut self.frames, KIND_RECORD, payload);
+        self.push_frame(KIND_RECORD, payload)
+    }
+
+    fn push_frame(&mut self, kind: u8, payload: &[u8]) -> Result<(), Error> {
+        self.last_in_frames = self.frames.len();
+        frame::push_unsealed(&mut self.frames, kind, payload);
         if self.frames.len() >= CHUNK_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), Error> {
+        if !self.frames.is_empty() {
+            self.last = self.offset + self.last_in_frames as u64;
+        }
         self.link = frame::seal(&mut self.frames, self.link, self.stable);
         write_full(&*self.file, self.offset, &self.frames).map_err(Error::io(&self.location, "write to"))?;
         self.file.sync_data().map_err(Error::io(&self.location, "sync"))?;
@@ -596,12 +706,36 @@ impl Writer {
 
     fn finish(mut self, os: &dyn Os, folder: &Path) -> Result<[u8; 16], Error> {
         self.flush()?;
+        if let Some(base) = self.base {
+            self.seal_entry(base)?;
+        }
         os.sync_dir(folder).map_err(Error::io(&self.location, "sync the folder of"))?;
-        write_full(&*self.file, 0, &self.header.encode())
-            .map_err(Error::io(&self.location, "write the header of"))?;
-        self.file.sync_data().map_err(Error::io(&self.location, "sync"))?;
-        self.file.unlock().map_err(Error::io(&self.location, "unlock"))?;
+        let header = Header { flags: 0, first_seq: 0, ..self.header };
+        write_full(&*self.entry, 0, &header.encode()).map_err(Error::io(&self.location, "write the header of"))?;
+        self.entry.sync_data().map_err(Error::io(&self.location, "sync"))?;
+        self.entry.unlock().map_err(Error::io(&self.location, "unlock"))?;
         Ok(self.header.log_id)
+    }
+
+    /// The first file holds nothing but the way to the second, as if its records had been folded and given back.
+    fn seal_entry(&self, base: Mark) -> Result<(), Error> {
+        let at = HEADER_BYTES as u64;
+        let seal = Seal {
+            log_id: self.header.log_id,
+            at,
+            number: 1,
+            base: base.offset,
+            tip: self.offset,
+            last: self.last,
+            header_crc: self.header.link().crc,
+            base_crc: base.crc,
+            tip_crc: self.link.crc,
+        };
+        let mut bytes = Vec::new();
+        frame::push_unsealed(&mut bytes, KIND_SEAL, &seal.encode());
+        frame::seal(&mut bytes, Link { seq: self.link.seq, crc: 0 }, self.link.seq);
+        write_full(&*self.entry, at, &bytes).map_err(Error::io(&self.location, "write to"))?;
+        self.entry.sync_data().map_err(Error::io(&self.location, "sync"))
     }
 }
 
@@ -626,6 +760,10 @@ impl fmt::Display for Repair {
         writeln!(f, "{} was written from {}, which is as it was", self.target, self.source)?;
         writeln!(f, "  {} records, {}", self.readable.records, self.readable.counts)?;
         writeln!(f, "  digest {}", self.readable.digest)?;
+        if self.base > 0 {
+            let why = if self.history_lost { "are lost, and a snapshot makes up for them" } else { "were folded" };
+            writeln!(f, "  two files, which begin with a snapshot: the first {} records {why}", self.base)?;
+        }
         writeln!(f, "  {} records kept whole, {} of them mended", self.kept, self.mended)?;
         for damage in &self.damages {
             writeln!(f, "  damage: {damage}")?;

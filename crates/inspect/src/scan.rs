@@ -1,5 +1,6 @@
-//! A walk over the bytes of a log that does not stop at damage: what verifies, in the order of the log, and what
-//! does not. What records mean is not known here, and nothing is written.
+//! A walk over the bytes of one file of a log that does not stop at damage: what verifies, in the order of the log, and
+//! what does not. What records mean is not known here, and nothing is written. How files follow one another is
+//! `source.rs`'s concern.
 //!
 //! Up to the first damage this is the reader of `docs/format.md`. Behind it every frame that verifies in itself is
 //! collected, wherever it stands, and put in order again by its seq and by the checksum of its predecessor. All work
@@ -10,16 +11,20 @@ use std::ops::{ControlFlow, Range};
 
 use trialog_journal::RECORD_BYTES_MAX;
 use trialog_journal::frame::{
-    self, Check, Claim, FRAME_HEADER_BYTES, Frame, KIND_RECORD, KIND_SKIPPABLE_MIN, Link, ReadAt,
+    self, Check, Claim, FRAME_HEADER_BYTES, Frame, KIND_RECORD, KIND_SEAL, KIND_SKIPPABLE_MIN, KIND_SNAPSHOT, Link,
+    ReadAt,
 };
 use trialog_journal::header::{HEADER_BYTES, HeaderCheck, check_header};
+use trialog_journal::seal::Seal;
 
-use crate::mend::{Checksum, mend};
+use crate::mend::{Checksum, mend, mend_part};
 use crate::repair::UNFINISHED;
 
 const WINDOW_BYTES: usize = 256 << 10;
 const BUDGET_FACTOR: u64 = 16;
 const BUDGET_BYTES_MIN: u64 = 1 << 20;
+/// The longest part of a snapshot that one frame has: so much is looked at to mend one.
+const PART_BYTES_MAX: usize = (1 << 20) + FRAME_HEADER_BYTES;
 /// How far ahead a seq may lie to be searched for, beyond what the file has room for: so many records may have been cut
 /// out. A tighter bound is what keeps bytes of payloads from looking like frames.
 const SEQS_AHEAD_MAX: u64 = 1 << 16;
@@ -29,6 +34,8 @@ const START_BYTES: usize = 512;
 /// A stretch of a log that does not verify, or records that are missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
+    /// The number of the segment that it is in: 0 for the file by which the log is opened.
+    pub segment: u64,
     /// Where it begins, in bytes from the start of the file: where a reader stops, if it is the first.
     pub offset: u64,
     /// How many bytes do not verify there; 0 if records were cut out cleanly.
@@ -66,6 +73,12 @@ pub enum DamageKind {
     Unreadable,
     /// So many places look like frames that the search was given up; somebody made them on purpose.
     Unsearched,
+    /// The snapshot that a later segment begins with does not verify, cannot be read, or contradicts the records.
+    Base,
+    /// The seal that ends a segment does not verify, though a later segment goes on behind it.
+    Seal,
+    /// The segment that a seal names is missing, or is not the one that was sealed for.
+    Successor,
 }
 
 /// Bytes behind the last record that are no frame: a write that is going on or was cut short. Not damage.
@@ -82,6 +95,7 @@ pub struct TornTail {
 /// A record that verifies.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found<'a> {
+    pub(crate) segment: u64,
     pub(crate) offset: u64,
     pub(crate) seq: u64,
     pub(crate) frame_bytes: usize,
@@ -98,7 +112,33 @@ pub(crate) enum Event<'a> {
     Other {
         payload: &'a [u8],
     },
+    /// What a later segment begins with, if it verifies.
+    Base(Base<'a>),
     Damage(Damage),
+}
+
+/// The snapshot of a later segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Base<'a> {
+    /// How many records it covers.
+    pub(crate) seq: u64,
+    /// Where the frames behind it begin.
+    pub(crate) end: u64,
+    /// Its bytes, or where its frames do not verify.
+    pub(crate) bytes: Result<&'a [u8], u64>,
+    /// When the segment was made, if its header can be read.
+    pub(crate) created_us: Option<i64>,
+}
+
+/// One file of a log.
+pub(crate) struct Part<'a> {
+    pub(crate) source: &'a dyn ReadAt,
+    /// How much of it there is.
+    pub(crate) end: u64,
+    /// The number of the segment.
+    pub(crate) number: u64,
+    /// The seal that leads here, and how many records precede it.
+    pub(crate) sealed_by: Option<(Seal, u64)>,
 }
 
 /// How a walk went.
@@ -111,6 +151,10 @@ pub(crate) struct Walk {
     pub(crate) tail: Option<TornTail>,
     /// The file is empty, or its header was never finished.
     pub(crate) unfinished: bool,
+    /// The seal that it ends with, and how many records precede that.
+    pub(crate) sealed: Option<(Seal, u64)>,
+    /// How many records precede the end.
+    pub(crate) records: u64,
 }
 
 /// Why a walk could not begin or go on.
@@ -130,25 +174,38 @@ impl From<io::Error> for Stop {
 /// What the walk hands each thing to; `Break` ends it.
 pub(crate) type Visit<'a> = dyn FnMut(Event<'_>) -> ControlFlow<()> + 'a;
 
-/// Walks over a log of `end` bytes.
-pub(crate) fn walk(source: &dyn ReadAt, end: u64, visit: &mut Visit<'_>) -> Result<Walk, Stop> {
+/// Walks over one file of a log.
+pub(crate) fn walk(part: &Part<'_>, visit: &mut Visit<'_>) -> Result<Walk, Stop> {
+    let Part { source, end, number, sealed_by } = *part;
     let mut walk = Walk { file_bytes: end, ..Walk::default() };
     let mut start = [0; START_BYTES];
     let want = usize::try_from(end).map_or(START_BYTES, |end| end.min(START_BYTES));
     let got = frame::read_full(source, 0, &mut start[..want])?;
-    let mut window = Window { source, end, at: 0, buf: Vec::new() };
+    let mut window = Window { source, end, at: 0, buf: Vec::new(), segment: number };
     match check_header(&start[..got], end) {
+        HeaderCheck::Valid(header) if header.is_later_segment() != (number > 0) => {
+            return Err(Stop::NotALog(String::from("it is another segment of its log than its name says")));
+        }
         HeaderCheck::Valid(header) => {
             walk.created_us = Some(header.created_us);
             walk.log_id = Some(header.log_id);
-            let tip = Tip { offset: HEADER_BYTES as u64, link: header.link() };
-            main_run(&mut window, tip, &mut walk, visit)?;
+            let tip = if number > 0 {
+                base(&mut window, header.link(), Some(header.created_us), sealed_by, visit)?
+            } else {
+                Some(Tip { offset: HEADER_BYTES as u64, link: header.link() })
+            };
+            if let Some(tip) = tip {
+                walk.records = tip.link.seq;
+                main_run(&mut window, tip, &mut walk, visit)?;
+            }
         }
+        HeaderCheck::Newer { found } => return Err(Stop::Newer(found)),
+        // Its snapshot cannot be told from others' any more; the records can.
+        _ if number > 0 => without_base(&mut window, sealed_by, &mut walk, visit)?,
         HeaderCheck::Unfinished => {
             walk.unfinished = true;
             walk.tail = (end > 0).then_some(TornTail { offset: 0, bytes: end, mendable: false });
         }
-        HeaderCheck::Newer { found } => return Err(Stop::Newer(found)),
         HeaderCheck::Damaged { .. } => without_header(&mut window, &mut walk, visit)?,
         HeaderCheck::Foreign { found } if start.starts_with(UNFINISHED) => return Err(Stop::NotALog(found)),
         HeaderCheck::Foreign { found } => {
@@ -163,6 +220,132 @@ pub(crate) fn walk(source: &dyn ReadAt, end: u64, visit: &mut Visit<'_>) -> Resu
     Ok(walk)
 }
 
+/// Hands over the snapshot that a later segment begins with, and says where its records begin.
+fn base(
+    window: &mut Window<'_>,
+    link: Link,
+    created_us: Option<i64>,
+    sealed_by: Option<(Seal, u64)>,
+    visit: &mut Visit<'_>,
+) -> Result<Option<Tip>, Stop> {
+    let mut bytes = Vec::new();
+    let seq = link.seq;
+    let mut tip = Tip { offset: HEADER_BYTES as u64, link };
+    loop {
+        let mut want = FRAME_HEADER_BYTES;
+        let room = window.end - tip.offset;
+        let frame = loop {
+            match frame::check(window.bytes(tip.offset, want)?, tip.link) {
+                Check::Short { need } if need > want && need as u64 <= room => want = need,
+                Check::Valid(frame) if frame.kind == KIND_SNAPSHOT => break Some(frame),
+                _ => break None,
+            }
+        };
+        if let Some(frame) = frame {
+            bytes.extend_from_slice(frame.payload);
+            tip = Tip { offset: tip.offset + frame.len() as u64, link: frame.next() };
+            continue;
+        }
+        // The end of the snapshot, or a part of it that is damaged.
+        if sealed_by.is_none_or(|(seal, _)| tip.offset >= seal.base) {
+            break;
+        }
+        let len = (PART_BYTES_MAX as u64).min(room) as usize;
+        let Some(part) = mend_part(&window.exactly(tip.offset, len)?, tip.link) else {
+            break;
+        };
+        bytes.extend_from_slice(&part[FRAME_HEADER_BYTES..]);
+        let damage = Damage {
+            segment: window.segment,
+            offset: tip.offset,
+            bytes: part.len() as u64,
+            lost: seq..seq,
+            kind: DamageKind::Base,
+            mended: 1,
+            continuous: true,
+            lost_stable: 0,
+        };
+        if visit(Event::Damage(damage)).is_break() {
+            return Ok(None);
+        }
+        let next = frame::check(&part, tip.link);
+        if let Check::Valid(frame) = next {
+            tip = Tip { offset: tip.offset + part.len() as u64, link: frame.next() };
+        } else {
+            break;
+        }
+    }
+    let stop = tip.offset;
+    let begins = match sealed_by {
+        Some((seal, _)) => Some(Tip { offset: seal.base, link: Link { seq, crc: seal.base_crc } }),
+        None => first_behind(window, tip)?,
+    };
+    let end = begins.map_or(window.end, |tip| tip.offset);
+    let whole = begins.is_some_and(|begins| begins.offset == stop && begins.link == tip.link);
+    let bytes = if whole { Ok(bytes.as_slice()) } else { Err(stop.min(end)) };
+    let base = Base { seq, end, bytes, created_us };
+    Ok(if visit(Event::Base(base)).is_break() { None } else { begins.filter(|tip| tip.offset <= window.end) })
+}
+
+/// Where records begin behind a snapshot that ends at `tip`, or should: if nothing that belongs there does, at the first
+/// record that has the seq for it.
+fn first_behind(window: &mut Window<'_>, tip: Tip) -> Result<Option<Tip>, Stop> {
+    let found = collect(window, tip.offset, tip.link.seq, window.end)?;
+    let first = found.frames.iter().find(|piece| piece.seq == tip.link.seq);
+    Ok(match first {
+        Some(piece) if !piece.continues(tip.link) => {
+            Some(Tip { offset: piece.offset, link: Link { seq: piece.seq, crc: piece.prev } })
+        }
+        _ => Some(tip),
+    })
+}
+
+/// A later segment whose header is gone, and with it what its snapshot continues.
+fn without_base(
+    window: &mut Window<'_>,
+    sealed_by: Option<(Seal, u64)>,
+    walk: &mut Walk,
+    visit: &mut Visit<'_>,
+) -> Result<(), Stop> {
+    let begin = HEADER_BYTES as u64;
+    let damage = Damage {
+        segment: window.segment,
+        offset: 0,
+        bytes: begin,
+        lost: 0..0,
+        kind: DamageKind::Header,
+        mended: 0,
+        continuous: true,
+        lost_stable: 0,
+    };
+    if visit(Event::Damage(damage)).is_break() {
+        return Ok(());
+    }
+    // The first frame says what the header's checksum was, and so does the seal that leads here.
+    let claim = frame::claim(window.bytes(begin, FRAME_HEADER_BYTES)?).filter(|claim| {
+        claim.kind == KIND_SNAPSHOT && sealed_by.is_none_or(|(seal, _)| seal.header_crc == claim.prev)
+    });
+    let tip = match claim {
+        Some(Claim { seq, prev, .. }) => base(window, Link { seq, crc: prev }, None, sealed_by, visit)?,
+        None => {
+            let found = collect(window, begin, 0, window.end)?;
+            let at_base = |piece: &&Piece| sealed_by.is_none_or(|(seal, _)| piece.offset >= seal.base);
+            let tip = match (found.frames.iter().find(at_base), sealed_by) {
+                (Some(piece), _) => Tip { offset: piece.offset, link: Link { seq: piece.seq, crc: piece.prev } },
+                (None, Some((seal, seq))) => Tip { offset: seal.base, link: Link { seq, crc: seal.base_crc } },
+                (None, None) => Tip { offset: window.end, link: Link { seq: 0, crc: 0 } },
+            };
+            let base = Base { seq: tip.link.seq, end: tip.offset, bytes: Err(begin), created_us: None };
+            (visit(Event::Base(base)).is_continue() && tip.offset <= window.end).then_some(tip)
+        }
+    };
+    let Some(tip) = tip else {
+        return Ok(());
+    };
+    walk.records = tip.link.seq;
+    main_run(window, tip, walk, visit)
+}
+
 /// A place in the file, and what a frame there must continue.
 #[derive(Clone, Copy, Debug)]
 struct Tip {
@@ -172,6 +355,7 @@ struct Tip {
 
 /// Reads as any reader does, up to the end or to the first damage.
 fn main_run(window: &mut Window<'_>, mut tip: Tip, walk: &mut Walk, visit: &mut Visit<'_>) -> Result<(), Stop> {
+    let segment = window.segment;
     loop {
         let mut want = FRAME_HEADER_BYTES;
         let room = window.end - tip.offset;
@@ -186,23 +370,35 @@ fn main_run(window: &mut Window<'_>, mut tip: Tip, walk: &mut Walk, visit: &mut 
         let Some(frame) = frame else {
             break;
         };
+        walk.frames += 1;
+        if frame.kind == KIND_SEAL
+            && let Some(seal) = seal_at(&frame, tip.offset)
+        {
+            walk.sealed = Some((seal, frame.seq));
+            return Ok(());
+        }
         if frame.kind != KIND_RECORD && frame.kind < KIND_SKIPPABLE_MIN {
             return Err(Stop::Newer(format!("a frame of kind {}", frame.kind)));
         }
-        walk.frames += 1;
         let (offset, next) = (tip.offset, frame.next());
         tip = Tip { offset: offset + frame.len() as u64, link: next };
-        if visit(event(&frame, offset, false)).is_break() {
+        walk.records = next.seq;
+        if visit(event(&frame, offset, segment)).is_break() {
             return Ok(());
         }
     }
     if tip.offset < window.end { behind_damage(window, tip, walk, visit) } else { Ok(()) }
 }
 
-fn event<'a>(frame: &Frame<'a>, offset: u64, mended: bool) -> Event<'a> {
+/// The seal in a frame, which says where it stands.
+fn seal_at(frame: &Frame<'_>, offset: u64) -> Option<Seal> {
+    Seal::decode(frame.payload).filter(|seal| seal.at == offset)
+}
+
+fn event<'a>(frame: &Frame<'a>, offset: u64, segment: u64) -> Event<'a> {
     let Frame { kind, seq, payload, .. } = *frame;
     if kind == KIND_RECORD {
-        Event::Record(Found { offset, seq, frame_bytes: frame.len(), payload, mended })
+        Event::Record(Found { segment, offset, seq, frame_bytes: frame.len(), payload, mended: false })
     } else {
         Event::Other { payload }
     }
@@ -211,6 +407,7 @@ fn event<'a>(frame: &Frame<'a>, offset: u64, mended: bool) -> Event<'a> {
 /// The header is gone, and with it the checksum that the first frame must continue.
 fn without_header(window: &mut Window<'_>, walk: &mut Walk, visit: &mut Visit<'_>) -> Result<(), Stop> {
     let damage = Damage {
+        segment: window.segment,
         offset: 0,
         bytes: HEADER_BYTES as u64,
         lost: 0..0,
@@ -296,6 +493,12 @@ fn collect(window: &mut Window<'_>, from: u64, seq: u64, end: u64) -> Result<Col
             seq_max = seq_last.saturating_add(ahead);
             continue;
         };
+        if frame.kind == KIND_SEAL && seal_at(&frame, at).is_none() {
+            budget = rest;
+            at += 1;
+            seq_max = seq_last.saturating_add(ahead);
+            continue;
+        }
         let Frame { kind, seq, crc, prev, unsynced, .. } = frame;
         found.frames.push(Piece { offset: at, len: claim.len, kind, seq, crc, prev, unsynced });
         at += claim.len as u64;
@@ -308,7 +511,7 @@ fn collect(window: &mut Window<'_>, from: u64, seq: u64, end: u64) -> Result<Col
 }
 
 fn is_plausible(claim: &Claim, seq_max: u64, room: u64) -> bool {
-    let known = claim.kind == KIND_RECORD || claim.kind >= KIND_SKIPPABLE_MIN;
+    let known = matches!(claim.kind, KIND_RECORD | KIND_SEAL) || claim.kind >= KIND_SKIPPABLE_MIN;
     known && claim.seq <= seq_max && claim.seq != u64::MAX && claim.len as u64 <= room
 }
 
@@ -337,7 +540,9 @@ fn behind_damage(
             for (seq, (offset, bytes)) in (tip.link.seq..).zip(&mended) {
                 walk.frames += 1;
                 let payload = &bytes[FRAME_HEADER_BYTES..];
-                let found = Found { offset: *offset, seq, frame_bytes: bytes.len(), payload, mended: true };
+                let segment = window.segment;
+                let found =
+                    Found { segment, offset: *offset, seq, frame_bytes: bytes.len(), payload, mended: true };
                 if visit(Event::Record(found)).is_break() {
                     return Ok(());
                 }
@@ -355,14 +560,21 @@ fn behind_damage(
         }
         settled[at] = true;
         taken[at] = true;
+        let segment = window.segment;
         let bytes = window.bytes(next.offset, next.len)?;
+        tip = Tip { offset: next.end(), link: next.next() };
         if let Check::Valid(frame) = frame::check(bytes, Link { seq: next.seq, crc: next.prev }) {
             walk.frames += 1;
-            if visit(event(&frame, next.offset, false)).is_break() {
+            walk.records = tip.link.seq;
+            // Nobody looks at what is behind a seal.
+            if frame.kind == KIND_SEAL {
+                walk.sealed = seal_at(&frame, next.offset).map(|seal| (seal, next.seq));
+                return Ok(());
+            }
+            if visit(event(&frame, next.offset, segment)).is_break() {
                 return Ok(());
             }
         }
-        tip = Tip { offset: next.end(), link: next.next() };
     }
     let unsettled = settled.contains(&false);
     leftovers(window, &found, unsettled, tip, walk, visit)
@@ -425,6 +637,7 @@ fn gap(window: &mut Window<'_>, pieces: &[Piece], tip: Tip, next: Piece, step: N
     let bytes = next.offset.saturating_sub(tip.offset);
     let doubled = pieces.iter().any(|piece| piece.offset >= tip.offset && piece.offset < next.offset);
     let mut damage = Damage {
+        segment: window.segment,
         offset: tip.offset,
         bytes,
         lost: tip.link.seq..next.seq,
@@ -517,6 +730,7 @@ fn leftovers(
     let last = found.frames.iter().map(Piece::end).max().unwrap_or(tip.offset);
     if let Some(offset) = found.gave_up {
         let damage = Damage {
+            segment: window.segment,
             offset,
             bytes: window.end - offset,
             lost: tip.link.seq..tip.link.seq,
@@ -531,6 +745,7 @@ fn leftovers(
     // Frames behind the last record that add nothing: they repeat what was there before.
     if unsettled {
         let damage = Damage {
+            segment: window.segment,
             offset: tip.offset,
             bytes: last.saturating_sub(tip.offset),
             lost: tip.link.seq..tip.link.seq,
@@ -568,7 +783,9 @@ fn tail(window: &mut Window<'_>, tip: Tip, walk: &mut Walk, visit: &mut Visit<'_
         walk.frames += 1;
         let payload = &bytes[FRAME_HEADER_BYTES..];
         let seq = tip.link.seq;
-        let found = Found { offset: tip.offset, seq, frame_bytes: bytes.len(), payload, mended: true };
+        let segment = window.segment;
+        let found = Found { segment, offset: tip.offset, seq, frame_bytes: bytes.len(), payload, mended: true };
+        walk.records = seq + 1;
         let _ = visit(Event::Record(found));
     }
     walk.tail = Some(torn);
@@ -578,6 +795,7 @@ fn tail(window: &mut Window<'_>, tip: Tip, walk: &mut Walk, visit: &mut Visit<'_
 /// A file, read forward in large pieces.
 struct Window<'a> {
     source: &'a dyn ReadAt,
+    segment: u64,
     end: u64,
     at: u64,
     buf: Vec<u8>,

@@ -14,8 +14,9 @@ use trialog_ops::{Op, SessionRef, StudyId, Timestamp, TrialState};
 use trialog_replay::StudyView;
 
 use crate::error::Error;
-use crate::scan::{DamageKind, Event, TornTail};
-use crate::source::Source;
+use crate::scan::{DamageKind, TornTail};
+use crate::source::SegmentFile;
+use crate::source::{Seen, Source};
 use crate::tracker::{Readable, Tracker, times_of};
 
 /// How many of the largest records are named.
@@ -26,9 +27,20 @@ pub const LARGEST_KEPT: usize = 10;
 pub struct Stat {
     /// The log's path.
     pub location: String,
-    /// The file's length.
+    /// The length of all its files. A file whose folded records were given back takes less on the disk.
     pub file_bytes: u64,
-    /// When the log was made, in microseconds since 1970 UTC.
+    /// Its files, the oldest first.
+    pub segments: Vec<SegmentFile>,
+    /// How many of the first records were folded: what they amounted to is in a snapshot, and all that is told here of
+    /// ops, times and sessions is about the others.
+    pub folded: u64,
+    /// Bytes of files of which only folded records are left, if anything. On the disk it may be less.
+    pub folded_bytes: u64,
+    /// Bytes of the snapshots that later segments begin with.
+    pub snapshot_bytes: u64,
+    /// Bytes of records that a compaction copied, and that stand in the segment before as well.
+    pub copied_bytes: u64,
+    /// When the first file was made, in microseconds since 1970 UTC.
     pub created_us: Option<i64>,
     /// Records, what they number, the digest.
     pub readable: Readable,
@@ -85,7 +97,9 @@ pub struct StudyStat {
 pub struct LargeRecord {
     /// Its position.
     pub seq: u64,
-    /// Where its frame begins.
+    /// The number of the segment that it is in.
+    pub segment: u64,
+    /// Where its frame begins there.
     pub offset: u64,
     /// Its frame's length.
     pub bytes: u64,
@@ -147,30 +161,50 @@ pub fn stat_on(os: &dyn Os, path: impl AsRef<Path>) -> Result<Stat, Error> {
     let source = Source::open(os, path.as_ref())?;
     let mut tracker = Tracker::default();
     let mut shares: BTreeMap<u8, (u64, u64)> = BTreeMap::new();
-    let mut framing_bytes = HEADER_BYTES as u64;
+    let mut framing_bytes = (source.segments().len() * HEADER_BYTES) as u64;
     let mut times: Option<(Timestamp, Timestamp)> = None;
     let mut sessions: BTreeMap<SessionKind, u64> = BTreeMap::new();
     let mut largest: Vec<LargeRecord> = Vec::new();
     let mut damaged_at = None;
     let mut newer = None;
-    let walk = source.walk(source.bytes()?, &mut |event| {
-        let found = match event {
-            Event::Record(found) if !found.mended => found,
-            Event::Other { payload } => {
+    let mut snapshot_bytes = 0;
+    let mut copied_bytes = 0;
+    let mut first_record = 0;
+    let walk = source.walk(&mut |seen| {
+        let found = match seen {
+            Seen::Record(found) if !found.mended => found,
+            Seen::Copy { frame_bytes } => {
+                copied_bytes += frame_bytes as u64;
+                return ControlFlow::Continue(());
+            }
+            Seen::Base(base) => {
+                snapshot_bytes += base.bytes;
+                if base.counts {
+                    first_record = base.state.records();
+                    damaged_at = None;
+                    tracker.begin_anew(base.state);
+                }
+                return ControlFlow::Continue(());
+            }
+            _ if damaged_at.is_some() && !source.is_single() => return ControlFlow::Continue(()),
+            Seen::Other { payload } => {
                 framing_bytes += (FRAME_HEADER_BYTES + payload.len()) as u64;
                 return ControlFlow::Continue(());
             }
-            Event::Damage(damage) if damage.kind == DamageKind::Header => {
+            Seen::Damage(damage) if damage.kind == DamageKind::Header => {
                 damaged_at = Some(0);
                 return ControlFlow::Continue(());
             }
-            Event::Damage(damage) => {
-                damaged_at = damaged_at.or(Some(damage.offset));
-                return ControlFlow::Break(());
+            Seen::Damage(damage) if damage.kind == DamageKind::Base && damage.lost.is_empty() => {
+                return ControlFlow::Continue(());
             }
-            Event::Record(found) => {
+            Seen::Damage(damage) => {
+                damaged_at = damaged_at.or(Some(damage.offset));
+                return source.or_end();
+            }
+            Seen::Record(found) => {
                 damaged_at = damaged_at.or(Some(found.offset));
-                return ControlFlow::Break(());
+                return source.or_end();
             }
         };
         let record = match decode_record(found.payload) {
@@ -178,7 +212,7 @@ pub fn stat_on(os: &dyn Os, path: impl AsRef<Path>) -> Result<Stat, Error> {
             Err(error) => {
                 newer = error.is_newer_format().then(|| error.to_string());
                 damaged_at = Some(found.offset);
-                return ControlFlow::Break(());
+                return if newer.is_some() { ControlFlow::Break(()) } else { source.or_end() };
             }
         };
         tracker.apply(&record);
@@ -197,7 +231,12 @@ pub fn stat_on(os: &dyn Os, path: impl AsRef<Path>) -> Result<Stat, Error> {
             SessionRef::Id(id) => tracker.state.session_key(&id),
         };
         *sessions.entry(key.map(|key| key.0)).or_default() += 1;
-        let large = LargeRecord { seq: found.seq, offset: found.offset, bytes: found.frame_bytes as u64 };
+        let large = LargeRecord {
+            seq: found.seq,
+            segment: found.segment,
+            offset: found.offset,
+            bytes: found.frame_bytes as u64,
+        };
         let at = largest.partition_point(|other| other.bytes >= large.bytes);
         largest.insert(at, large);
         largest.truncate(LARGEST_KEPT);
@@ -206,6 +245,7 @@ pub fn stat_on(os: &dyn Os, path: impl AsRef<Path>) -> Result<Stat, Error> {
     if let Some(found) = newer {
         return Err(Error::NewerFormat { location: source.location, found });
     }
+    framing_bytes += source.seal_bytes();
     // To a reader a last record with a flipped bit is a torn tail.
     if walk.tail.is_some_and(|tail| Some(tail.offset) == damaged_at) {
         damaged_at = None;
@@ -215,8 +255,13 @@ pub fn stat_on(os: &dyn Os, path: impl AsRef<Path>) -> Result<Stat, Error> {
         OpShare { code, name, count, bytes }
     });
     Ok(Stat {
-        location: source.location,
+        location: source.location.clone(),
         file_bytes: walk.file_bytes,
+        segments: source.files(),
+        folded: first_record,
+        folded_bytes: source.passed_bytes(),
+        snapshot_bytes,
+        copied_bytes,
         created_us: walk.created_us,
         readable: tracker.readable(),
         ops: ops.collect(),
@@ -296,7 +341,16 @@ impl fmt::Display for Stat {
             writeln!(f, "  {name}: {count} ops, {bytes} bytes")?;
         }
         writeln!(f, "  frames and heads of records: {} bytes", self.framing_bytes)?;
-        for LargeRecord { seq, offset, bytes } in &self.largest {
+        if self.segments.len() > 1 {
+            for SegmentFile { number, bytes } in &self.segments {
+                writeln!(f, "  segment {number}: {bytes} bytes")?;
+            }
+            writeln!(f, "  snapshots: {} bytes, copied records: {} bytes", self.snapshot_bytes, self.copied_bytes)?;
+        }
+        if self.folded > 0 {
+            writeln!(f, "  the first {} records were folded; this is about those behind them", self.folded)?;
+        }
+        for LargeRecord { seq, offset, bytes, .. } in &self.largest {
             writeln!(f, "  record {seq} at byte {offset}: {bytes} bytes")?;
         }
         if let Some(offset) = self.damaged_at {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use trialog_ops::{Op, Param, ParamRef, Record, SessionKey, TrialId};
+use trialog_ops::{Op, Param, ParamRef, Record, TrialId};
 use trialog_replay::{Digest, State, Verdict};
 
 /// How many things a log has numbered. Deleted studies count: their numbers are never used again.
@@ -19,6 +19,12 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// What a state has numbered.
+    pub(crate) fn of(state: &State) -> Counts {
+        let [studies, trials, params, sessions] = state.numbered();
+        Counts { studies, trials, params, sessions }
+    }
+
     /// True if nothing is counted.
     #[must_use]
     pub fn is_zero(&self) -> bool {
@@ -58,32 +64,29 @@ pub(crate) struct Tracker {
     repeated: u64,
 }
 
+impl From<State> for Tracker {
+    fn from(state: State) -> Tracker {
+        Tracker { counts: Counts::of(&state), state, ..Tracker::default() }
+    }
+}
+
 impl Tracker {
     pub(crate) fn apply(&mut self, record: &Record) {
         self.verdicts.clear();
         self.state.apply(record, &mut self.verdicts);
-        for (op, verdict) in record.ops.iter().zip(&self.verdicts) {
+        for verdict in &self.verdicts {
             match verdict {
-                Verdict::Study(id) => self.counts.studies = u64::from(id.0) + 1,
-                Verdict::Trial { id, .. } => self.counts.trials = id.0 + 1,
                 Verdict::Rejected(_) => self.rejected += 1,
                 Verdict::Repeated => self.repeated += 1,
-                Verdict::Lost { retries, .. } => self.counts.trials += u64::from(*retries),
-                Verdict::Applied | Verdict::Late { .. } | Verdict::Skipped => {}
-            }
-            for Param { param, .. } in params_of(op) {
-                if let ParamRef::Def(def) = param
-                    && let Some(key) = self.state.param_key(def)
-                {
-                    self.counts.params = self.counts.params.max(u64::from(key.0) + 1);
-                }
+                _ => {}
             }
         }
-        while let Ok(next) = u32::try_from(self.counts.sessions)
-            && self.state.session_id(SessionKey(next)).is_some()
-        {
-            self.counts.sessions += 1;
-        }
+        self.counts = Counts::of(&self.state);
+    }
+
+    /// Goes on from a state that a snapshot has.
+    pub(crate) fn begin_anew(&mut self, state: State) {
+        *self = Tracker::from(state);
     }
 
     pub(crate) fn readable(&self) -> Readable {

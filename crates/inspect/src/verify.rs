@@ -1,17 +1,21 @@
 //! Is a log whole? Everything that is not, with its place, and what it means for the studies.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use trialog_codec::decode_record;
+use trialog_journal::header::HEADER_BYTES;
 use trialog_journal_file::RealOs;
-use trialog_journal_file::os::Os;
+use trialog_journal_file::files::{SavedSnapshot, saved_snapshot, snapshot_path};
+use trialog_journal_file::os::{Os, PathKind};
 use trialog_ops::{Op, Record, SessionRef, TrialNumber, TrialState};
+use trialog_replay::{Digest, State};
 
 use crate::error::Error;
-use crate::scan::{Damage, DamageKind, Event, Found, TornTail};
-use crate::source::{LOOK_AGAIN_PAUSE, LOOKS_AGAIN, Source};
+use crate::scan::{Damage, DamageKind, Found, TornTail};
+use crate::source::{LOOK_AGAIN_PAUSE, LOOKS_AGAIN, Restored, Seen, SegmentFile, Source};
 use crate::tracker::{Counts, Readable, Tracker, key_of, params_of, study_of, trial_of};
 
 /// How many open trials are named; all are counted.
@@ -22,8 +26,21 @@ const NAMED_MAX: usize = 16;
 pub struct Report {
     /// The log's path.
     pub location: String,
-    /// The file's length.
+    /// The length of all its files.
     pub file_bytes: u64,
+    /// Its files, the oldest first.
+    pub segments: Vec<SegmentFile>,
+    /// How many of the first records were folded into a snapshot by a compaction: they are gone by intent, and what they
+    /// amounted to counts.
+    pub folded: u64,
+    /// The number of a later segment whose snapshot makes up for records that are lost before it: what is `readable`
+    /// begins there, and only history is lost.
+    pub made_up_in: Option<u64>,
+    /// Files that are called like segments and belong to none: of a compaction that came to nothing or goes on.
+    pub orphans: Vec<u64>,
+    /// What is to be said of the snapshot beside the newest segment, if there is one. None of it is damage: a snapshot
+    /// there only ever saves time.
+    pub snapshot: Option<SnapshotCheck>,
     /// What tells the log from all others, if its header can be read.
     pub log_id: Option<[u8; 16]>,
     /// Frames that verify or were mended, wherever they stand.
@@ -40,6 +57,20 @@ pub struct Report {
     pub tail: Option<TornTail>,
     /// The file is empty or its header was never finished: a log without records.
     pub unfinished: bool,
+}
+
+/// What the snapshot beside a log is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SnapshotCheck {
+    /// It is the state after so many records.
+    Agrees(u64),
+    /// It is torn, damaged, or of a newer version.
+    Unreadable,
+    /// It is another log's, or of records that this one has not, such as after a compaction.
+    Foreign,
+    /// It says something else than the first so many records: remove it.
+    Contradicts(u64),
 }
 
 /// What lost records may have changed, as far as can be told.
@@ -97,13 +128,13 @@ pub fn verify(path: impl AsRef<Path>) -> Result<Report, Error> {
 /// # Errors
 /// As [`verify`].
 pub fn verify_on(os: &dyn Os, path: impl AsRef<Path>) -> Result<Report, Error> {
-    let source = Source::open(os, path.as_ref())?;
+    let path = path.as_ref();
     let mut looks = 0;
     loop {
-        let bytes = source.bytes()?;
-        let report = look(&source, bytes)?;
-        // The bytes of a write that is going on come in any order: what is damage stays.
-        let same = source.bytes()? == bytes;
+        let source = Source::open(os, path)?;
+        let report = look(os, &source)?;
+        // The bytes of a write that is going on come in any order, and files come and go: what is damage stays.
+        let same = Source::open(os, path).is_ok_and(|again| again.bytes() == source.bytes());
         if report.is_clean() || same && looks > 0 || looks == LOOKS_AGAIN {
             return Ok(report);
         }
@@ -112,16 +143,24 @@ pub fn verify_on(os: &dyn Os, path: impl AsRef<Path>) -> Result<Report, Error> {
     }
 }
 
-fn look(source: &Source, end: u64) -> Result<Report, Error> {
-    let mut look = Look::default();
-    let walk = source.walk(end, &mut |event| look.meet(event))?;
+fn look(os: &dyn Os, source: &Source) -> Result<Report, Error> {
+    let saved = Beside::load(os, source);
+    let mut look = Look { bases: source.bases(), saved, ..Look::default() };
+    look.note_digests();
+    let walk = source.walk(&mut |seen| look.meet(seen))?;
     if let Some(found) = look.newer {
         return Err(Error::NewerFormat { location: source.location.clone(), found });
     }
     let readable = look.before.readable();
+    let snapshot = look.saved.map(|saved| saved.check(walk.log_id, look.first));
     Ok(Report {
         location: source.location.clone(),
         file_bytes: walk.file_bytes,
+        segments: source.files(),
+        folded: look.folded,
+        made_up_in: look.made_up_in,
+        orphans: source.orphans.clone(),
+        snapshot,
         log_id: walk.log_id,
         frames: walk.frames,
         readable,
@@ -133,6 +172,40 @@ fn look(source: &Source, end: u64) -> Result<Report, Error> {
     })
 }
 
+/// The snapshot beside the newest segment.
+struct Beside {
+    saved: Option<SavedSnapshot>,
+    state: Option<State>,
+    /// The digest of the log's records up to its position.
+    digest: Option<Digest>,
+}
+
+impl Beside {
+    fn load(os: &dyn Os, source: &Source) -> Option<Beside> {
+        let newest = source.segments().last()?;
+        if os.path_kind(&snapshot_path(&newest.path)).ok()? == PathKind::Missing {
+            return None;
+        }
+        let saved = saved_snapshot(os, &newest.path);
+        let state = saved.as_ref().and_then(|saved| State::read_snapshot(&saved.payload).ok());
+        Some(Beside { saved, state, digest: None })
+    }
+
+    fn check(self, log_id: Option<[u8; 16]>, first: u64) -> SnapshotCheck {
+        let (Some(saved), Some(state)) = (self.saved, self.state) else {
+            return SnapshotCheck::Unreadable;
+        };
+        match self.digest {
+            _ if log_id.is_some_and(|id| id != saved.log_id) || saved.seq < first => SnapshotCheck::Foreign,
+            Some(digest) if digest == state.digest() && state.records() == saved.seq => {
+                SnapshotCheck::Agrees(saved.seq)
+            }
+            Some(_) => SnapshotCheck::Contradicts(saved.seq),
+            None => SnapshotCheck::Foreign,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Look {
     before: Tracker,
@@ -142,14 +215,70 @@ struct Look {
     /// Numbers that are given at most at this point, as far as the readable records tell.
     given: Counts,
     newer: Option<String>,
+    /// How many records the snapshots of later segments cover, and the digests of the log there.
+    bases: Vec<u64>,
+    digests: BTreeMap<u64, Digest>,
+    saved: Option<Beside>,
+    folded: u64,
+    made_up_in: Option<u64>,
+    /// The position at which `before` began.
+    first: u64,
 }
 
 impl Look {
-    fn meet(&mut self, event: Event<'_>) -> ControlFlow<()> {
-        match event {
-            Event::Other { .. } => {}
-            Event::Damage(damage) => self.damage(damage),
-            Event::Record(found) => match decode_record(found.payload) {
+    /// Keeps the digests that snapshots are to be compared with.
+    fn note_digests(&mut self) {
+        let records = self.before.state.records();
+        let beside = self.saved.as_mut().filter(|beside| beside.saved.as_ref().is_some_and(|it| it.seq == records));
+        let wanted = self.bases.contains(&records);
+        if wanted || beside.is_some() {
+            let digest = self.before.state.digest();
+            self.digests.insert(records, digest);
+            if let Some(beside) = beside {
+                beside.digest = Some(digest);
+            }
+        }
+    }
+
+    /// A whole snapshot: it stands for what was folded, makes up for what was lost, or says what the records say.
+    fn base(&mut self, base: Box<Restored>) -> Option<Damage> {
+        let Restored { segment, state, bytes, counts, .. } = *base;
+        let seq = state.records();
+        if !counts {
+            let agrees = self.digests.get(&seq).is_none_or(|digest| *digest == state.digest());
+            return (!agrees).then_some(Damage {
+                segment,
+                offset: HEADER_BYTES as u64,
+                bytes,
+                lost: seq..seq,
+                kind: DamageKind::Base,
+                mended: 0,
+                continuous: true,
+                lost_stable: 0,
+            });
+        }
+        if self.affected.take().is_some() || self.before.state.records() > 0 {
+            self.made_up_in = Some(segment);
+        } else {
+            self.folded = seq;
+        }
+        self.records_behind = 0;
+        self.given = Counts::default();
+        self.before.begin_anew(state);
+        self.first = seq;
+        self.note_digests();
+        None
+    }
+
+    fn meet(&mut self, seen: Seen<'_>) -> ControlFlow<()> {
+        match seen {
+            Seen::Copy { .. } | Seen::Other { .. } => {}
+            Seen::Base(base) => {
+                let damage = self.base(base);
+                self.damages.extend(damage);
+            }
+            Seen::Damage(damage) => self.damage(damage),
+            Seen::Record(found) => match decode_record(found.payload) {
                 Ok(record) => self.record(&record),
                 Err(error) if error.is_newer_format() && self.affected.is_none() => {
                     self.newer = Some(error.to_string());
@@ -163,7 +292,8 @@ impl Look {
 
     fn damage(&mut self, damage: Damage) {
         let lost = damage.lost.end - damage.lost.start;
-        let is_loss = lost > 0 || matches!(damage.kind, DamageKind::OtherHistory | DamageKind::Unsearched);
+        let cut = [DamageKind::OtherHistory, DamageKind::Unsearched, DamageKind::Successor].contains(&damage.kind);
+        let is_loss = lost > 0 || cut;
         if is_loss {
             let affected = self.affected.get_or_insert_with(|| {
                 self.given = self.before.counts;
@@ -177,6 +307,7 @@ impl Look {
     fn record(&mut self, record: &Record) {
         let Some(affected) = &mut self.affected else {
             self.before.apply(record);
+            self.note_digests();
             return;
         };
         self.records_behind += 1;
@@ -229,6 +360,7 @@ pub(crate) fn is_placed(op: &Op, known: Counts) -> bool {
 
 pub(crate) fn unreadable(found: &Found<'_>) -> Damage {
     Damage {
+        segment: found.segment,
         offset: found.offset,
         bytes: found.frame_bytes as u64,
         lost: found.seq..found.seq + 1,
@@ -262,10 +394,28 @@ impl fmt::Display for Report {
         }
         let verdict = match (self.is_clean(), self.records_lost()) {
             (true, _) => "whole",
+            (false, 0) if self.made_up_in.is_some() => "damaged, and only history is lost",
             (false, 0) => "damaged, and no record is lost",
             (false, _) => "damaged",
         };
         writeln!(f, "{location}: {verdict}, {file_bytes} bytes")?;
+        if self.segments.len() > 1 {
+            let numbers: Vec<String> = self.segments.iter().map(|segment| segment.number.to_string()).collect();
+            writeln!(f, "  segments: {}", numbers.join(", "))?;
+        }
+        if self.folded > 0 {
+            writeln!(
+                f,
+                "  folded, as a compaction was told to: the first {} records, into a snapshot that verifies",
+                self.folded
+            )?;
+        }
+        if let Some(number) = self.made_up_in {
+            writeln!(
+                f,
+                "  the snapshot of segment {number} verifies and makes up for what is lost before it: only history is lost"
+            )?;
+        }
         writeln!(f, "  readable: {} records, {}, digest {}", readable.records, readable.counts, readable.digest)?;
         for damage in &self.damages {
             writeln!(f, "  damage: {damage}")?;
@@ -276,6 +426,31 @@ impl fmt::Display for Report {
         }
         if let Some(tail) = &self.tail {
             writeln!(f, "  {tail}")?;
+        }
+        match self.snapshot {
+            Some(SnapshotCheck::Contradicts(seq)) => {
+                writeln!(
+                    f,
+                    "  the snapshot beside it says something else than the first {seq} records: remove it"
+                )?;
+            }
+            Some(SnapshotCheck::Unreadable) => {
+                f.write_str("  the snapshot beside it cannot be read: it is passed over\n")?;
+            }
+            Some(SnapshotCheck::Foreign) => {
+                f.write_str("  the snapshot beside it is not of this log's records: it is passed over\n")?;
+            }
+            Some(SnapshotCheck::Agrees(seq)) => {
+                writeln!(f, "  the snapshot beside it is the state after {seq} records")?;
+            }
+            None => {}
+        }
+        if !self.orphans.is_empty() {
+            writeln!(
+                f,
+                "  {} files beside it are no part of it: a compaction came to nothing, or goes on",
+                self.orphans.len()
+            )?;
         }
         Ok(())
     }
@@ -322,7 +497,17 @@ impl fmt::Display for Damage {
             }
             DamageKind::Unreadable => "the frame of a record verifies, and its content cannot be read",
             DamageKind::Unsearched => "too many places look like frames to search them all",
+            DamageKind::Base => {
+                "the snapshot that the segment begins with is damaged, or says something else than the records"
+            }
+            DamageKind::Seal => "the seal that ends the segment is damaged, and another segment goes on behind it",
+            DamageKind::Successor => {
+                "the segment that the seal names is missing, or is not the one that was sealed for"
+            }
         };
+        if self.segment > 0 {
+            write!(f, "in segment {}, ", self.segment)?;
+        }
         write!(f, "at byte {offset}, {bytes} bytes: {what}")?;
         match lost.end - lost.start {
             0 => f.write_str("; no record is lost")?,

@@ -21,6 +21,7 @@
 
 mod chain;
 mod compact;
+pub mod files;
 mod group;
 mod known;
 mod lock;
@@ -206,16 +207,6 @@ impl FileJournal {
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         !self.writable
-    }
-
-    /// Whether the file at `path` is a log that goes on in another file: for tools that read one file only.
-    ///
-    /// # Errors
-    /// What the system says when the file is opened.
-    pub fn goes_on_elsewhere(os: &dyn Os, path: &Path) -> io::Result<bool> {
-        let file = os.open(path, Access::Read)?;
-        let header = segment::header_of(&*file);
-        Ok(header.is_some_and(|header| segment::seal_frame(&*file, &header.log_id).is_some()))
     }
 
     fn opened(&self) -> MutexGuard<'_, Opened> {

@@ -82,8 +82,13 @@ fn seal_of(file: &dyn OsFile, log_id: &[u8; 16]) -> Option<(Seal, u64)> {
     Some((seal, Frame::trusted(&bytes)?.seq))
 }
 
-/// The seal that a file ends with, and its frame.
+/// The seal of this log that a file ends with, and its frame.
 pub(crate) fn seal_frame(file: &dyn OsFile, log_id: &[u8; 16]) -> Option<(Seal, [u8; SEAL_FRAME_BYTES])> {
+    any_seal(file).filter(|(seal, _)| seal.log_id == *log_id)
+}
+
+/// The seal that a file ends with, and its frame.
+pub(crate) fn any_seal(file: &dyn OsFile) -> Option<(Seal, [u8; SEAL_FRAME_BYTES])> {
     let at = file.stat().ok()?.bytes.checked_sub(SEAL_FRAME_BYTES as u64)?;
     let mut bytes = [0; SEAL_FRAME_BYTES];
     let got = frame::read_full(&Reading(file), at, &mut bytes).ok()?;
@@ -92,7 +97,7 @@ pub(crate) fn seal_frame(file: &dyn OsFile, log_id: &[u8; 16]) -> Option<(Seal, 
         return None;
     };
     let seal = Seal::decode(frame.payload).filter(|_| frame.kind == KIND_SEAL)?;
-    (seal.at == at && seal.log_id == *log_id).then_some((seal, bytes))
+    (seal.at == at).then_some((seal, bytes))
 }
 
 /// The segment whose seal names the newest one; `None` while the first segment is the only one.

@@ -10,6 +10,7 @@ use crate::place::Reading;
 use crate::write_full;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use trialog_journal::SnapshotSource;
 use trialog_journal::frame::{Link, read_full};
 use trialog_journal::header::Header;
@@ -93,12 +94,16 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// The newest snapshot's envelope, if there is one of this log.
-pub(crate) fn peek(os: &dyn Os, log: &Path, header: &Header) -> Option<(Envelope, std::sync::Arc<dyn OsFile>)> {
+pub(crate) fn peek(os: &dyn Os, log: &Path, header: &Header) -> Option<(Envelope, Arc<dyn OsFile>)> {
+    peek_any(os, log).filter(|(envelope, _)| envelope.log_id == header.log_id)
+}
+
+fn peek_any(os: &dyn Os, log: &Path) -> Option<(Envelope, Arc<dyn OsFile>)> {
     let file = os.open(&path_of(log), Access::Read).ok()?;
     let mut bytes = [0; ENVELOPE_BYTES];
     let got = read_full(&Reading(&*file), 0, &mut bytes).ok()?;
     let envelope = Envelope::decode(&bytes).filter(|_| got == ENVELOPE_BYTES)?;
-    (envelope.log_id == header.log_id).then_some((envelope, file))
+    Some((envelope, file))
 }
 
 /// The newest snapshot of this log, if it is whole and the log still holds what it was taken of.
@@ -109,15 +114,27 @@ pub(crate) fn load(
     still_holds: impl Fn(Tip) -> bool,
 ) -> Option<(Tip, Vec<u8>)> {
     let (envelope, file) = peek(os, log, header)?;
+    if !still_holds(envelope.tip) {
+        return None;
+    }
+    payload(&envelope, &*file).map(|payload| (envelope.tip, payload))
+}
+
+/// The snapshot that lies there, if it is whole.
+pub(crate) fn read(os: &dyn Os, log: &Path) -> Option<(Envelope, Vec<u8>)> {
+    let (envelope, file) = peek_any(os, log)?;
+    payload(&envelope, &*file).map(|payload| (envelope, payload))
+}
+
+fn payload(envelope: &Envelope, file: &dyn OsFile) -> Option<Vec<u8>> {
     // Memory is spent only on bytes that are there.
     let there = file.stat().ok()?.bytes.checked_sub(ENVELOPE_BYTES as u64)?;
-    if there != envelope.payload_bytes || !still_holds(envelope.tip) {
+    if there != envelope.payload_bytes {
         return None;
     }
     let mut payload = vec![0; usize::try_from(there).ok()?];
-    let got = read_full(&Reading(&*file), ENVELOPE_BYTES as u64, &mut payload).ok()?;
-    let is_whole = got == payload.len() && crc32fast::hash(&payload) == envelope.payload_crc;
-    is_whole.then_some((envelope.tip, payload))
+    let got = read_full(&Reading(file), ENVELOPE_BYTES as u64, &mut payload).ok()?;
+    (got == payload.len() && crc32fast::hash(&payload) == envelope.payload_crc).then_some(payload)
 }
 
 /// Writes a snapshot and puts it in the place of the older one; false if somebody else is doing so.

@@ -109,6 +109,12 @@ impl State {
         self.records
     }
 
+    /// How many studies, trials, parameters and sessions the log has numbered so far, what was deleted too.
+    #[must_use]
+    pub fn numbered(&self) -> [u64; 4] {
+        [self.studies.len(), self.trials.len(), self.params.len, self.sessions.len()].map(|count| count as u64)
+    }
+
     /// The key of a session that the log has met.
     #[must_use]
     pub fn session_key(&self, id: &SessionId) -> Option<SessionKey> {

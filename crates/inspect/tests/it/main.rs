@@ -7,3 +7,4 @@ mod logs;
 mod losses;
 mod places;
 mod reports;
+mod segments;
