@@ -155,6 +155,8 @@ pub(crate) struct Walk {
     pub(crate) sealed: Option<(Seal, u64)>,
     /// How many records precede the end.
     pub(crate) records: u64,
+    /// Somebody appended to it who was no compactor: those know all that they copy to be stable.
+    pub(crate) grown: bool,
 }
 
 /// Why a walk could not begin or go on.
@@ -383,6 +385,7 @@ fn main_run(window: &mut Window<'_>, mut tip: Tip, walk: &mut Walk, visit: &mut 
         let (offset, next) = (tip.offset, frame.next());
         tip = Tip { offset: offset + frame.len() as u64, link: next };
         walk.records = next.seq;
+        walk.grown |= frame.kind == KIND_RECORD && frame.unsynced > 0;
         if visit(event(&frame, offset, segment)).is_break() {
             return Ok(());
         }

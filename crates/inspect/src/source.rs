@@ -14,7 +14,7 @@ use std::time::Duration;
 use trialog_journal::frame::ReadAt;
 use trialog_journal::header::{FLAG_FOLDED, HEADER_BYTES, Header};
 use trialog_journal::seal::{SEAL_FRAME_BYTES, Seal};
-use trialog_journal_file::files::{header_of, seal_of, segment_numbers, segment_path};
+use trialog_journal_file::files::{header_of, looks_like_seal, seal_of, segment_numbers, segment_path};
 use trialog_journal_file::os::{Access, Os, OsFile, PathKind};
 use trialog_replay::{SnapshotError, State};
 
@@ -73,10 +73,15 @@ impl Segment {
         Part { source: self, end: self.bytes, number: self.number, sealed_by }
     }
 
-    /// How many records precede its end, and whether a seal stands there.
-    fn end(&self) -> Option<(u64, Option<(Seal, u64)>)> {
-        let walk = scan::walk(&self.part(None), &mut |_| ControlFlow::Continue(())).ok()?;
-        Some((walk.records, walk.sealed))
+    /// A look at all of it by itself.
+    fn end(&self) -> Option<Walk> {
+        scan::walk(&self.part(None), &mut |_| ControlFlow::Continue(())).ok()
+    }
+
+    /// Whether the bytes behind its last frame are a seal that was damaged.
+    fn has_damaged_seal(&self, walk: &Walk) -> bool {
+        let at = walk.tail.map_or(self.bytes, |tail| tail.offset);
+        self.log_id().is_some_and(|log_id| looks_like_seal(&*self.file, at, self.bytes, &log_id))
     }
 
     /// Whether the snapshot that it begins with can be gone on from.
@@ -181,9 +186,10 @@ impl Source {
         Ok(source)
     }
 
-    /// A seal that was damaged leads nowhere, but nobody writes behind the end of a segment before it is sealed: a file
-    /// with more records than the one before it has, or with a seal of its own, is the successor. Where the successor is
-    /// missing, a later file may begin with a snapshot.
+    /// A seal that was damaged or lost leads nowhere, but nobody goes on in a file that no seal named: one with a seal of its
+    /// own, or with more records than the one before it, is the successor. (It must have been written to by others than
+    /// the compactor, who may have died after the power took records that it had copied.) Where the successor is missing, a
+    /// later file may begin with a snapshot.
     fn go_on_behind_lost_seals(&mut self, files: &[Segment]) {
         while let Some(last) = self.chain.last() {
             let mut later =
@@ -191,13 +197,13 @@ impl Source {
             if later.peek().is_none() {
                 return;
             }
-            let (records, sealed) = match last.seal {
-                Some(seal) => (seal.1, Some(seal)),
-                None => last.end().unwrap_or_default(),
-            };
-            let goes_on = |file: &&Segment| match sealed {
+            let end = if last.seal.is_some() { Walk::default() } else { last.end().unwrap_or_default() };
+            let damaged = last.has_damaged_seal(&end);
+            let goes_on = |file: &&Segment| match last.seal.or(end.sealed) {
                 Some((seal, _)) => file.number >= seal.number && file.has_base(),
-                None => file.end().is_some_and(|(more, sealed)| more > records || sealed.is_some()),
+                None => file.end().is_some_and(|next| {
+                    next.sealed.is_some() || next.records > end.records && (damaged || next.grown)
+                }),
             };
             let Some(next) = later.find(goes_on).cloned() else {
                 return;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use trialog_codec::decode_record;
 use trialog_journal::header::HEADER_BYTES;
 use trialog_journal_file::RealOs;
-use trialog_journal_file::files::{SavedSnapshot, saved_snapshot, snapshot_path};
+use trialog_journal_file::files::{SavedSnapshot, saved_snapshot, set_aside, snapshot_path};
 use trialog_journal_file::os::{Os, PathKind};
 use trialog_ops::{Op, Record, SessionRef, TrialNumber, TrialState};
 use trialog_replay::{Digest, State};
@@ -38,6 +38,9 @@ pub struct Report {
     pub made_up_in: Option<u64>,
     /// Files that are called like segments and belong to none: of a compaction that came to nothing or goes on.
     pub orphans: Vec<u64>,
+    /// Files beside it with what writers found behind a hole that a loss of power had left, and set aside: records that
+    /// nobody was promised.
+    pub set_aside: Vec<PathBuf>,
     /// What is to be said of the snapshot beside the newest segment, if there is one. None of it is damage: a snapshot
     /// there only ever saves time.
     pub snapshot: Option<SnapshotCheck>,
@@ -160,6 +163,7 @@ fn look(os: &dyn Os, source: &Source) -> Result<Report, Error> {
         folded: look.folded,
         made_up_in: look.made_up_in,
         orphans: source.orphans.clone(),
+        set_aside: set_aside(os, Path::new(&source.location)).unwrap_or_default(),
         snapshot,
         log_id: walk.log_id,
         frames: walk.frames,
@@ -444,6 +448,13 @@ impl fmt::Display for Report {
                 writeln!(f, "  the snapshot beside it is the state after {seq} records")?;
             }
             None => {}
+        }
+        for path in &self.set_aside {
+            writeln!(
+                f,
+                "  set aside by a writer, since a loss of power had left a hole before it: {}",
+                path.display()
+            )?;
         }
         if !self.orphans.is_empty() {
             writeln!(

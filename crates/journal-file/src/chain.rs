@@ -107,7 +107,17 @@ impl FileJournal {
         is_it.then_some(())?;
         let identity = file.stat().ok()?.identity;
         let unsettled = self.writable.then_some(number);
-        Some(Opened { file, known, number: seal.number, path, identity, unsettled, seen: 0, before: None })
+        Some(Opened {
+            file,
+            known,
+            number: seal.number,
+            path,
+            identity,
+            rewritten: false,
+            unsettled,
+            seen: 0,
+            before: None,
+        })
     }
 
     /// Another thread may have been there first.
@@ -144,12 +154,11 @@ impl FileJournal {
             Err(error) => return Err(self.place.io("open")(error)),
         };
         let held = self.lock(&*file)?;
-        if self.fenced {
-            // Of what a dead client wrote, the server may forget what nobody else writes again.
-            let log_id = self.log_id().unwrap_or_default();
-            if let Some((seal, frame)) = segment::seal_frame(&*file, &log_id) {
-                write_full(&*file, seal.at, &frame).map_err(self.poisoning("write to"))?;
-            }
+        // Of what a dead client wrote, a server may forget what nobody else writes again; and a disk has nothing of what it
+        // once failed to sync.
+        let log_id = self.log_id().unwrap_or_default();
+        if let Some((seal, frame)) = segment::seal_frame(&*file, &log_id) {
+            write_full(&*file, seal.at, &frame).map_err(self.poisoning("write to"))?;
         }
         file.sync_data().map_err(self.poisoning("sync"))?;
         held.release().map_err(self.place.io("unlock"))
@@ -191,17 +200,22 @@ impl FileJournal {
         drop(opened);
         let numbers = segment::list(&*self.os, &self.path).map_err(self.place.io("list the folder of"))?;
         let mut target = (number, header);
+        // What precedes a folded segment was given up with it, whatever its own compaction meant to keep.
+        let mut folded = None;
         loop {
             let (number, header) = target;
-            let first = header.first_seq;
+            if header.flags & FLAG_FOLDED != 0 {
+                folded = folded.or(Some(header.first_seq));
+            }
             let gone = |detail: &str| {
-                if header.flags & FLAG_FOLDED != 0 {
+                if let Some(first) = folded {
                     self.place.folded(*next, first)
                 } else {
                     self.place.corrupt(0, *next, format!("the segment before number {number} {detail}"))
                 }
             };
-            let Some(before) = segment::before(&*self.os, &self.path, &numbers, number, &header.log_id) else {
+            let before = segment::before(&*self.os, &self.path, &numbers, number, &header.log_id);
+            let Some(before) = before.map_err(self.place.io("read the segments of"))? else {
                 return Err(gone("is missing"));
             };
             if before.header.first_seq > *next {
@@ -213,8 +227,10 @@ impl FileJournal {
             let walked = Past::whole(&before.header, before.seal.at).visit(&*before.file, &place, next, visit);
             return match walked {
                 Ok(Ok(flow)) if flow.is_break() || *next > from => Ok(flow),
-                // What is given back reads as zeros.
-                Ok(Ok(_)) | Ok(Err(_)) if header.flags & FLAG_FOLDED != 0 => Err(self.place.folded(*next, first)),
+                // What is given back reads as zeros; what lies before the hole is as good as ever, and may reach into the
+                // next segment.
+                Ok(Err(_)) if folded.is_some() && *next > from => Ok(ControlFlow::Continue(())),
+                Ok(Ok(_) | Err(_)) if let Some(first) = folded => Err(self.place.folded(*next, first)),
                 Ok(Ok(_)) => Err(self.place.corrupt(0, *next, String::from("the segment before ends too early"))),
                 Ok(Err(error)) | Err(error) => Err(error),
             };

@@ -12,7 +12,7 @@ use std::time::Duration;
 use trialog_journal::frame::{self, FRAME_HEADER_BYTES, Frame, KIND_SEAL, KIND_SNAPSHOT, Link};
 use trialog_journal::header::{FLAG_FOLDED, HEADER_BYTES, Header};
 use trialog_journal::seal::Seal;
-use trialog_journal::{Error, History, SnapshotSource};
+use trialog_journal::{Durability, Error, History, Journal as _, SnapshotSource};
 
 /// How much of a snapshot one frame carries.
 const PART_BYTES: usize = 1 << 20;
@@ -40,8 +40,10 @@ impl FileJournal {
         let Some(_side) = self.side_lock()? else {
             return Ok(false);
         };
-        // Nobody may come to depend on a successor whose predecessors could lose their seals.
+        // Nobody may come to depend on a successor whose predecessors could lose their seals, or on bytes that nobody can
+        // make durable any more.
         self.settle()?;
+        self.append(&[], Durability::Process)?;
         let (_, number) = self.current();
         let mut old = match self.begin_at(at) {
             Ok(Some(old)) => old,
@@ -92,10 +94,12 @@ impl FileJournal {
         let known = opened.known.begun_at(tip);
         drop(opened);
         let file = self.os.open(&path, Access::Write).map_err(self.place.io("open"))?;
-        if file.stat().map_err(self.place.io("look at"))?.identity != identity || !known.still_there(&*file) {
+        if file.stat().map_err(self.place.io("look at"))?.identity != identity
+            || !known.still_there(&*file, &self.place)?
+        {
             return Ok(None);
         }
-        Ok(Some(Old { file, number, known }))
+        Ok(Some(Old { file, synced_by: reading, number, known }))
     }
 
     /// Says whether the successor is the log's newest segment now.
@@ -138,7 +142,7 @@ impl FileJournal {
         }
         new.flush().map_err(&write)?;
         new.file.sync_data().map_err(&sync)?;
-        old.file.sync_data().map_err(self.poisoning("sync"))?;
+        old.synced_by.sync_data().map_err(self.poisoning("sync"))?;
         let synced = old.known.tip().offset;
         self.os.sync_dir(segment::folder_of(&self.path)).map_err(self.place.io("sync the folder of"))?;
 
@@ -152,12 +156,14 @@ impl FileJournal {
             new.flush().map_err(&write)?;
             new.file.sync_data().map_err(&sync)?;
             // So that where a seal is, nothing before it is missing.
-            old_file.sync_data().map_err(self.poisoning("sync"))?;
+            old.synced_by.sync_data().map_err(self.poisoning("sync"))?;
         }
         if new.file.stat().map_err(self.place.io("look at"))?.links == 0 {
             return Ok(false);
         }
         let at = old.known.tip();
+        // A hole before a seal is never one that a lost write left.
+        old.known.note_stable(at.link.seq);
         let seal = Seal {
             log_id: new.header.log_id,
             at: at.offset,
@@ -175,7 +181,7 @@ impl FileJournal {
         new.named = true;
         write_full(&*old_file, at.offset, &bytes).map_err(self.poisoning("write to"))?;
         // Before the lock is released: a record in the successor must not outlive the seal that leads to it.
-        old_file.sync_data().map_err(self.poisoning("sync"))?;
+        old.synced_by.sync_data().map_err(self.poisoning("sync"))?;
         held.release().map_err(self.place.io("unlock"))?;
         Ok(true)
     }
@@ -199,13 +205,10 @@ impl FileJournal {
                 Step::More => {}
                 Step::Sealed(_) => return Ok(false),
                 Step::End => return Ok(true),
-                Step::Torn if locked => {
-                    let cut = file.truncate(old.known.tip().offset);
-                    return cut.map(|()| true).map_err(self.poisoning("cut the torn tail of"));
-                }
-                Step::Suspect(error) if locked => return Err(error),
+                Step::Torn if locked => return self.cut(file, old.known.tip().offset).map(|()| true),
+                Step::Suspect(error) | Step::Hole(error) if locked => return Err(error),
                 // A write that is going on.
-                Step::Torn | Step::Suspect(_) => return Ok(true),
+                Step::Torn | Step::Suspect(_) | Step::Hole(_) => return Ok(true),
             }
         }
     }
@@ -261,7 +264,7 @@ impl FileJournal {
                 let age_us = self.os.wall_us().saturating_sub(header.created_us);
                 return (u128::from(age_us.max(0).cast_unsigned()) >= grace.as_micros()).then_some(number);
             }
-            before = segment::before(&*self.os, &self.path, numbers, before.number, &header.log_id)?;
+            before = segment::before(&*self.os, &self.path, numbers, before.number, &header.log_id).ok()??;
         }
     }
 
@@ -304,6 +307,8 @@ impl Drop for Side {
 /// The living segment, as the compaction reads it.
 struct Old {
     file: Arc<dyn OsFile>,
+    /// The handle's own descriptor, which has been open for longer: a sync that failed meanwhile is told there.
+    synced_by: Arc<dyn OsFile>,
     number: u64,
     known: Known,
 }

@@ -1,7 +1,7 @@
 //! The files that a log consists of, for tools that look at them one by one. Nothing here writes.
 
 use crate::os::{Os, OsFile};
-use crate::{segment, snapshot};
+use crate::{hole, segment, snapshot};
 use std::io;
 use std::path::{Path, PathBuf};
 use trialog_journal::frame::Frame;
@@ -33,6 +33,12 @@ pub fn header_of(file: &dyn OsFile) -> Option<Header> {
 pub fn seal_of(file: &dyn OsFile) -> Option<(Seal, u64)> {
     let (seal, bytes) = segment::any_seal(file)?;
     Some((seal, Frame::trusted(&bytes)?.seq))
+}
+
+/// Whether bytes that do not verify, from `at` to the end of a file of `end` bytes, are a damaged seal of this log.
+#[must_use]
+pub fn looks_like_seal(file: &dyn OsFile, at: u64, end: u64, log_id: &[u8; 16]) -> bool {
+    segment::looks_like_seal(file, at, end, log_id)
 }
 
 /// Where the snapshot beside a segment lies.
@@ -68,4 +74,12 @@ pub fn saved_snapshot(os: &dyn Os, segment: &Path) -> Option<SavedSnapshot> {
         link: tip.link.crc,
         payload,
     })
+}
+
+/// The files beside a log that hold what was behind a hole: whoever cut the log there has set it aside.
+///
+/// # Errors
+/// What the system says when it lists the folder.
+pub fn set_aside(os: &dyn Os, log: &Path) -> io::Result<Vec<PathBuf>> {
+    hole::list(os, log)
 }

@@ -1,12 +1,14 @@
 //! What a handle knows of its log: how far it has verified it, where records lie, and the last stretch of bytes,
 //! so that a record just written or just seen is not read from the file again.
 
+use crate::hole;
 use crate::os::OsFile;
 use crate::place::{Place, Reading};
 use std::collections::VecDeque;
+use std::io;
 use std::ops::ControlFlow;
 use trialog_journal::frame::{
-    self, Ahead, Check, Frame, KIND_RECORD, KIND_SEAL, KIND_SKIPPABLE_MIN, KIND_SNAPSHOT, Link,
+    self, Ahead, Check, Frame, KIND_RECORD, KIND_SEAL, KIND_SKIPPABLE_MIN, KIND_SNAPSHOT, Link, Search,
 };
 use trialog_journal::header::{HEADER_BYTES, Header, HeaderCheck, check_header};
 use trialog_journal::seal::Seal;
@@ -92,6 +94,8 @@ pub(crate) enum Step {
     Sealed(Seal),
     /// What would be damage, if it stays that way: a reader without the lock may just see pages out of order.
     Suspect(Error),
+    /// The same where a write that was lost in part explains it, and nothing else does: nobody was promised what is behind.
+    Hole(Error),
 }
 
 /// A stretch of the log before the copy of its end.
@@ -200,8 +204,9 @@ impl Known {
         self.stable = self.stable.max(records);
     }
 
-    /// The bytes before the tip that a dead writer may have left in the memory of a server: the frames that nobody is
-    /// known to have made durable, as far as they are in memory, or the header if there are no frames.
+    /// The bytes before the tip that may never become durable though they can be read, since a dead writer left them in
+    /// the memory of a server, or a sync failed before the file was opened here: the frames that nobody is known to have made
+    /// durable, as far as they are in memory, or the header if there are no frames.
     pub(crate) fn unproven(&self) -> Vec<u8> {
         if let (0, Some(header)) = (self.tip.last, &self.header) {
             return header.encode().to_vec();
@@ -214,8 +219,20 @@ impl Known {
         })
     }
 
-    /// Reads the header if the file has one by now, and says whether it has.
+    /// Reads the header if the file has one by now, and says whether it has. For who does not hold the lock.
     pub(crate) fn load_header(&mut self, file: &dyn OsFile, place: &Place) -> Result<bool, Error> {
+        match self.load_header_locked(file, place) {
+            // Nothing follows it, so that nothing is lost with it: perhaps it is what a dead creator left, with a part of
+            // what another puts in its place. Who holds the lock can tell.
+            Err(Error::Corrupt { .. }) if file.stat().is_ok_and(|stat| stat.bytes <= HEADER_BYTES as u64) => {
+                Ok(false)
+            }
+            other => other,
+        }
+    }
+
+    /// As [`Known::load_header`], while nobody else writes one.
+    pub(crate) fn load_header_locked(&mut self, file: &dyn OsFile, place: &Place) -> Result<bool, Error> {
         if self.header.is_some() {
             return Ok(true);
         }
@@ -268,7 +285,7 @@ impl Known {
             std::cmp::Ordering::Equal => Ok(Step::End),
             std::cmp::Ordering::Greater => self.read_behind_tip(file, place, file_bytes),
             // The length may have been asked for before the header was there; frames were seen later than that.
-            std::cmp::Ordering::Less if self.tip.last == 0 && self.still_there(file) => Ok(Step::End),
+            std::cmp::Ordering::Less if self.tip.last == 0 && self.still_there(file, place)? => Ok(Step::End),
             std::cmp::Ordering::Less => Err(self.regressed(file, place)),
         }
     }
@@ -293,7 +310,9 @@ impl Known {
                 // A frame longer than one read. The file has room for it, so memory may be spent on it.
                 Stop::Short { need } if got == want && need > want && need as u64 <= room => want = need,
                 Stop::Short { .. } | Stop::Broken => return self.judge(file, place, file_bytes),
-                Stop::Misfit { seq } => return Ok(Step::Suspect(self.suspect(file, place, misfit(seq, self.tip)))),
+                Stop::Misfit { seq } => {
+                    return Ok(Step::Suspect(self.suspect(file, place, misfit(seq, self.tip))?));
+                }
                 Stop::Sealed(seal) => return Ok(Step::Sealed(seal)),
                 Stop::Unknown { kind } => return Err(place.newer(format!("a frame of kind {kind}"))),
             }
@@ -434,9 +453,10 @@ impl Known {
         if self.torn == Some((offset, file_bytes)) {
             return Ok(Step::Torn);
         }
-        let ahead = frame::look_ahead(&Reading(file), offset, file_bytes, link).map_err(place.io("read"))?;
+        let mut search = Search::new(offset, file_bytes, link);
+        let ahead = search.next(&Reading(file)).map_err(place.io("read"))?;
         let detail = match ahead {
-            Ahead::Nothing if !self.still_there(file) => return Err(self.regressed(file, place)),
+            Ahead::Nothing if !self.still_there(file, place)? => return Err(self.regressed(file, place)),
             Ahead::Nothing => {
                 self.torn = Some((offset, file_bytes));
                 return Ok(Step::Torn);
@@ -445,15 +465,24 @@ impl Known {
                 "the bytes there do not verify, a valid frame of record {seq} follows at byte {offset}, and its \
                  writer knew the damaged ones to be on stable storage: the medium or another program damaged them"
             ),
-            Ahead::Frame { offset, seq, .. } => format!(
-                "the bytes there do not verify, a valid frame of record {seq} follows at byte {offset}, and its \
-                 writer did not know the damaged ones to be on stable storage: a loss of power explains it"
-            ),
+            Ahead::Frame { offset: next, seq, .. } => {
+                let detail = format!(
+                    "the bytes there do not verify, a valid frame of record {seq} follows at byte {next}, and its \
+                     writer did not know the damaged ones to be on stable storage: a loss of power explains it"
+                );
+                if hole::is_explained(&Reading(file), self.tip.offset, next, link.seq, &mut search)
+                    .map_err(place.io("read"))?
+                    && self.still_there(file, place)?
+                {
+                    return Ok(Step::Hole(place.corrupt(self.tip.offset, self.records(), detail)));
+                }
+                detail
+            }
             Ahead::GaveUp => String::from(
                 "the bytes there do not verify, and too many places behind them look like frames to search them all",
             ),
         };
-        Ok(Step::Suspect(self.suspect(file, place, detail)))
+        Ok(Step::Suspect(self.suspect(file, place, detail)?))
     }
 
     /// Forgets that a tail was torn: before it is cut, it is to be searched once more.
@@ -462,25 +491,29 @@ impl Known {
     }
 
     /// Damage behind the tip, unless what is before it is no longer what was verified.
-    fn suspect(&self, file: &dyn OsFile, place: &Place, detail: String) -> Error {
-        if self.still_there(file) {
+    fn suspect(&self, file: &dyn OsFile, place: &Place, detail: String) -> Result<Error, Error> {
+        Ok(if self.still_there(file, place)? {
             place.corrupt(self.tip.offset, self.records(), detail)
         } else {
             self.regressed(file, place)
-        }
+        })
     }
 
-    /// Whether the file still begins with this log's header and has its last known frame where it was.
-    pub(crate) fn still_there(&self, file: &dyn OsFile) -> bool {
+    /// Whether the file still begins with this log's header and has its last known frame where it was. That it cannot be
+    /// read proves neither.
+    pub(crate) fn still_there(&self, file: &dyn OsFile, place: &Place) -> Result<bool, Error> {
         let Some(header) = &self.header else {
-            return true;
+            return Ok(true);
         };
         let Tip { last: offset, link, .. } = self.tip;
         let mut start = [0; HEADER_BYTES];
         let mut last = [0; 4];
-        has(file, 0, &mut start)
-            && start == header.encode()
-            && (offset == 0 || has(file, offset, &mut last) && last == link.crc.to_le_bytes())
+        let mut same = || -> io::Result<bool> {
+            Ok(has(file, 0, &mut start)?
+                && start == header.encode()
+                && (offset == 0 || has(file, offset, &mut last)? && last == link.crc.to_le_bytes()))
+        };
+        same().map_err(place.io("read"))
     }
 
     /// Whether `tip` is a place between two frames of this log, as far as the frame before it tells: a snapshot may
@@ -492,8 +525,9 @@ impl Known {
         if tip.last == 0 {
             return tip == Tip { offset: HEADER_BYTES as u64, link: header.link(), last: 0 };
         }
+        let has = |offset, buf: &mut [u8]| has(file, offset, buf).unwrap_or(false);
         let mut start = [0; frame::FRAME_HEADER_BYTES];
-        if !has(file, tip.last, &mut start) {
+        if !has(tip.last, &mut start) {
             return false;
         }
         let claim = frame::claim(&start).filter(|claim| tip.last.checked_add(claim.len as u64) == Some(tip.offset));
@@ -503,7 +537,7 @@ impl Known {
         // The file reaches as far as the tip, or nobody would ask, so this is memory for bytes that are there.
         let mut bytes = vec![0; claim.len];
         let link = Link { seq: claim.seq, crc: claim.prev };
-        has(file, tip.last, &mut bytes)
+        has(tip.last, &mut bytes)
             && matches!(frame::check(&bytes, link), Check::Valid(frame) if self.is_known(&frame) && frame.next() == tip.link)
     }
 
@@ -521,8 +555,8 @@ impl Known {
 }
 
 /// Whether the file has bytes for all of `buf`, which they are read into.
-fn has(file: &dyn OsFile, offset: u64, buf: &mut [u8]) -> bool {
-    frame::read_full(&Reading(file), offset, buf).is_ok_and(|got| got == buf.len())
+fn has(file: &dyn OsFile, offset: u64, buf: &mut [u8]) -> io::Result<bool> {
+    Ok(frame::read_full(&Reading(file), offset, buf)? == buf.len())
 }
 
 /// Why [`Known::absorb`] went no further.

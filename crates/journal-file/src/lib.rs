@@ -23,6 +23,7 @@ mod chain;
 mod compact;
 pub mod files;
 mod group;
+mod hole;
 mod known;
 mod lock;
 pub mod mounts;
@@ -108,6 +109,7 @@ pub struct FileJournal {
     /// When to look whether the file still has its name, on the system's monotonic clock.
     look_closely_at: AtomicU64,
     poison: OnceLock<String>,
+    set_aside: OnceLock<PathBuf>,
     opened: Mutex<Opened>,
     group: Group,
     syncs: Syncs,
@@ -122,6 +124,9 @@ struct Opened {
     path: PathBuf,
     /// Device and inode of the file.
     identity: (u64, u64),
+    /// Whether what was there when it was opened has been written again: a sync that failed before is told to nobody who
+    /// comes later, and its bytes are still to be seen.
+    rewritten: bool,
     /// The sealed segment before, if this handle has not yet made its seal durable.
     unsettled: Option<u64>,
     /// How many records this handle has seen in earlier segments.
@@ -179,12 +184,14 @@ impl FileJournal {
             caught_up: AtomicBool::new(false),
             look_closely_at: AtomicU64::new(0),
             poison: OnceLock::new(),
+            set_aside: OnceLock::new(),
             opened: Mutex::new(Opened {
                 file,
                 known: Known::new(),
                 number: 0,
                 path,
                 identity: stat.identity,
+                rewritten: false,
                 unsettled: None,
                 seen: 0,
                 before: None,
@@ -209,6 +216,13 @@ impl FileJournal {
         !self.writable
     }
 
+    /// Where this handle has put what it found behind a hole that a loss of power had left: records that nobody was promised.
+    /// [`files::set_aside`] lists what any handle ever put there.
+    #[must_use]
+    pub fn set_aside(&self) -> Option<&Path> {
+        self.set_aside.get().map(PathBuf::as_path)
+    }
+
     fn opened(&self) -> MutexGuard<'_, Opened> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -229,9 +243,9 @@ impl FileJournal {
             return Ok(());
         }
         let held = self.lock(&*file)?;
-        if !self.opened().known.load_header(&*file, &self.place)? {
+        if !self.opened().known.load_header_locked(&*file, &self.place)? {
             self.write_header(&*file)?;
-            self.opened().known.load_header(&*file, &self.place)?;
+            self.opened().known.load_header_locked(&*file, &self.place)?;
         }
         held.release().map_err(self.place.io("unlock"))
     }
@@ -278,10 +292,11 @@ impl FileJournal {
         let mut opened = self.opened();
         let file = self.os.open(&opened.path, Access::Write).map_err(self.place.io("open"))?;
         let identity = file.stat().map_err(self.place.io("look at"))?.identity;
-        if identity != opened.identity || !opened.known.still_there(&*file) {
+        if identity != opened.identity || !opened.known.still_there(&*file, &self.place)? {
             return Err(self.place.regressed(opened.known.records(), 0));
         }
         opened.file = file;
+        opened.rewritten = false;
         // The parent's other threads do not exist here, so nobody would finish what they had begun.
         self.group.reset();
         self.syncs.reset();
@@ -323,7 +338,10 @@ impl FileJournal {
         let caught_up = self.catch_up_locked(&mut opened, file);
         let tip = opened.known.tip();
         let stable = opened.known.stable();
-        let unproven = if self.fenced { opened.known.unproven() } else { Vec::new() };
+        // On a network file system each time, since a client sends again what it wrote itself when the server has started
+        // anew, and only that; else once, since a sync that fails later is told here.
+        let first_time = !opened.rewritten || tip.last == 0;
+        let unproven = if first_time || self.fenced { opened.known.unproven() } else { Vec::new() };
         drop(opened);
         match caught_up {
             Ok(None) => {}
@@ -337,15 +355,14 @@ impl FileJournal {
             }
         }
         frame::seal(frames, tip.link, stable);
+        if !unproven.is_empty() && (first_time || !frames.is_empty()) {
+            let from = tip.offset - unproven.len() as u64;
+            write_full(file, from, &unproven).map_err(self.poisoning("write to"))?;
+        }
         if !frames.is_empty() {
             // Whoever wrote the header may have died before it was durable, and frames without it are no log.
             if tip.last == 0 && !self.fenced {
                 file.sync_data().map_err(self.poisoning("sync"))?;
-            }
-            // A client sends again what it wrote itself when the server has started anew, and only that.
-            if !unproven.is_empty() {
-                let from = tip.offset - unproven.len() as u64;
-                write_full(file, from, &unproven).map_err(self.poisoning("write to"))?;
             }
             write_full(file, tip.offset, frames).map_err(self.poisoning("write to"))?;
         }
@@ -354,6 +371,7 @@ impl FileJournal {
         }
         let mut opened = self.opened();
         opened.known.adopt(frames, tip.offset);
+        opened.rewritten = true;
         if self.fenced {
             let records = opened.known.records();
             opened.known.note_stable(records);
@@ -400,18 +418,53 @@ impl FileJournal {
                 // Only here, under the lock, can a torn tail not be a frame that is still being written. The
                 // search has also seen that the log's end is what was verified, or this would cut others' records.
                 Step::Torn => {
-                    file.truncate(known.tip().offset).map_err(self.poisoning("cut the torn tail of"))?;
+                    self.check_no_seal(opened.number, known, file, bytes)?;
+                    self.cut(file, known.tip().offset)?;
+                    return Ok(None);
+                }
+                // What was given back looks like a hole, too.
+                Step::Hole(error) if segment::ends_with_seal(file) => return Err(error),
+                Step::Hole(_) => {
+                    let (offset, seq) = (known.tip().offset, known.records());
+                    let aside = hole::copy_aside(&*self.os, &self.path, file, offset, bytes, seq);
+                    let aside = aside.map_err(self.place.io("set aside what is behind a hole in"))?;
+                    self.cut(file, offset)?;
+                    let _first = self.set_aside.set(aside);
                     return Ok(None);
                 }
             }
         }
     }
 
+    /// A seal that a bit flipped in looks like a torn tail, but records that lie behind it must not be left behind.
+    fn check_no_seal(&self, number: u64, known: &Known, file: &dyn OsFile, bytes: u64) -> Result<(), Error> {
+        let Some(header) = known.header() else {
+            return Ok(());
+        };
+        let (at, records) = (known.tip().offset, known.records());
+        if !segment::looks_like_seal(file, at, bytes, &header.log_id) {
+            return Ok(());
+        }
+        let lost = segment::goes_on_elsewhere(&*self.os, &self.path, number, records, &header.log_id);
+        if lost.map_err(self.place.io("list the folder of"))? {
+            let detail = String::from("the seal there is damaged, and the log goes on in a later segment");
+            return Err(self.place.corrupt(at, records, detail));
+        }
+        Ok(())
+    }
+
+    /// Cuts what is no part of the log. That it is gone must be durable before anything is written in its place: bytes
+    /// that come back there would look like nothing that was ever written.
+    fn cut(&self, file: &dyn OsFile, offset: u64) -> Result<(), Error> {
+        file.truncate(offset).map_err(self.poisoning("cut the torn tail of"))?;
+        file.sync_data().map_err(self.poisoning("sync"))
+    }
+
     /// The file's length, after a look whether the server lost and regained records since: the length alone may
     /// be the same again, as records are of much the same length.
     fn look_closely(&self, file: &dyn OsFile, known: &Known) -> Result<u64, Error> {
         let bytes = self.look(file, known)?;
-        if known.still_there(file) { Ok(bytes) } else { Err(known.regressed(file, &self.place)) }
+        if known.still_there(file, &self.place)? { Ok(bytes) } else { Err(known.regressed(file, &self.place)) }
     }
 
     /// The file's length. A file without a name is nobody's log any more: on a local file system, where a look at the
@@ -554,13 +607,22 @@ impl Journal for FileJournal {
                         continue;
                     }
                     Ok(Step::Suspect(error)) => Trouble::Suspicion(error),
+                    Ok(Step::Hole(error)) => Trouble::Hole(error),
                     Err(error) => Trouble::Certain(error),
                 }
             };
             match trouble {
+                // Whoever may write sets aside what is behind it, under the lock.
+                Trouble::Hole(error) if looks == LOOKS_AGAIN => {
+                    if !self.writable || self.poison.get().is_some() {
+                        return Err(error);
+                    }
+                    self.append(&[], Durability::Process)?;
+                    looks = 0;
+                }
                 // What was folded need no longer be whole, as long as the log goes on elsewhere.
                 Trouble::Suspicion(error) if looks == LOOKS_AGAIN => self.relocate_after(number, error)?,
-                Trouble::Suspicion(_) => {
+                Trouble::Suspicion(_) | Trouble::Hole(_) => {
                     self.os.sleep(LOOK_AGAIN_PAUSE * (1 << looks));
                     looks += 1;
                 }
@@ -600,6 +662,8 @@ impl Journal for FileJournal {
         if newer {
             return Ok(false);
         }
+        // Who goes on from it builds on records that must not be lost before it: their loss would leave a hole.
+        self.append(&[], Durability::Power)?;
         snapshot::save(&*self.os, &path, &header, tip, source).map_err(self.place.io("write a snapshot of"))
     }
 
@@ -638,6 +702,8 @@ impl Journal for FileJournal {
 enum Trouble {
     /// It may look otherwise in a moment.
     Suspicion(Error),
+    /// The same; and if it stays, it is no damage.
+    Hole(Error),
     Certain(Error),
 }
 

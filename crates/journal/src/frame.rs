@@ -300,40 +300,69 @@ const BUDGET_BYTES_MIN: u64 = 1 << 20;
 /// # Errors
 /// Whatever reading says.
 pub fn look_ahead(source: &(impl ReadAt + ?Sized), from: u64, end: u64, link: Link) -> io::Result<Ahead> {
-    let tail = end.saturating_sub(from);
-    let mut budget = tail.saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_BYTES_MIN);
-    let mut window = vec![0; usize::try_from(tail).map_or(WINDOW_BYTES, |tail| tail.min(WINDOW_BYTES))];
-    let mut at = from + 1;
-    while at + FRAME_HEADER_BYTES as u64 <= end {
-        let want = usize::try_from(end - at).map_or(window.len(), |rest| rest.min(window.len()));
-        let got = read_full(source, at, &mut window[..want])?;
-        let bytes = &window[..got];
-        if got < FRAME_HEADER_BYTES {
-            break;
-        }
-        // Preallocated or lost blocks read as zeros, and there can be gigabytes of them.
-        let starts = if bytes.iter().all(|&byte| byte == 0) { 0 } else { got - FRAME_HEADER_BYTES + 1 };
-        for i in 0..starts {
-            let offset = at + i as u64;
-            let Some(len) = plausible(&bytes[i..i + FRAME_HEADER_BYTES], link.seq, offset - from, end - offset)
-            else {
-                continue;
-            };
-            let Some(rest) = budget.checked_sub(len as u64) else {
-                return Ok(Ahead::GaveUp);
-            };
-            budget = rest;
-            let whole = bytes.get(i..i + len);
-            if whole.map_or_else(|| verifies(source, offset, len), |frame| Ok(crc_is_right(frame)))? {
-                let header = &bytes[i..];
-                let seq = u64_at(header, SEQ);
-                let stable = seq.saturating_sub(u64::from(u32_at(header, UNSYNCED)));
-                return Ok(Ahead::Frame { offset, seq, stable });
-            }
-        }
-        at += (got - FRAME_HEADER_BYTES + 1) as u64;
+    Search::new(from, end, link).next(source)
+}
+
+/// A search as [`look_ahead`] makes it, that can go on behind what it has found.
+#[derive(Debug)]
+pub struct Search {
+    from: u64,
+    at: u64,
+    end: u64,
+    link: Link,
+    budget: u64,
+    window: Vec<u8>,
+}
+
+impl Search {
+    /// A search behind `from` up to `end`.
+    #[must_use]
+    pub fn new(from: u64, end: u64, link: Link) -> Search {
+        let tail = end.saturating_sub(from);
+        let budget = tail.saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_BYTES_MIN);
+        let window = vec![0; usize::try_from(tail).map_or(WINDOW_BYTES, |tail| tail.min(WINDOW_BYTES))];
+        Search { from, at: from + 1, end, link, budget, window }
     }
-    Ok(Ahead::Nothing)
+
+    /// The next frame.
+    ///
+    /// # Errors
+    /// Whatever reading says.
+    pub fn next(&mut self, source: &(impl ReadAt + ?Sized)) -> io::Result<Ahead> {
+        let Search { from, end, link, .. } = *self;
+        while self.at + FRAME_HEADER_BYTES as u64 <= end {
+            let at = self.at;
+            let want = usize::try_from(end - at).map_or(self.window.len(), |rest| rest.min(self.window.len()));
+            let got = read_full(source, at, &mut self.window[..want])?;
+            let bytes = &self.window[..got];
+            if got < FRAME_HEADER_BYTES {
+                break;
+            }
+            // Preallocated or lost blocks read as zeros, and there can be gigabytes of them.
+            let starts = if bytes.iter().all(|&byte| byte == 0) { 0 } else { got - FRAME_HEADER_BYTES + 1 };
+            for i in 0..starts {
+                let offset = at + i as u64;
+                let Some(len) = plausible(&bytes[i..i + FRAME_HEADER_BYTES], link.seq, offset - from, end - offset)
+                else {
+                    continue;
+                };
+                let Some(rest) = self.budget.checked_sub(len as u64) else {
+                    return Ok(Ahead::GaveUp);
+                };
+                self.budget = rest;
+                let whole = bytes.get(i..i + len);
+                if whole.map_or_else(|| verifies(source, offset, len), |frame| Ok(crc_is_right(frame)))? {
+                    let header = &bytes[i..];
+                    let seq = u64_at(header, SEQ);
+                    let stable = seq.saturating_sub(u64::from(u32_at(header, UNSYNCED)));
+                    self.at = offset + len as u64;
+                    return Ok(Ahead::Frame { offset, seq, stable });
+                }
+            }
+            self.at += (got - FRAME_HEADER_BYTES + 1) as u64;
+        }
+        Ok(Ahead::Nothing)
+    }
 }
 
 /// The length of the frame that may begin here, unless its header already says that it cannot be one.

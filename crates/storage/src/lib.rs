@@ -164,7 +164,16 @@ impl Storage {
             compaction_look: AtomicU64::new(0),
             compacting: Arc::default(),
         };
-        storage.refresh()?;
+        if let Err(error) = storage.refresh() {
+            // If there was no snapshot, this is the truth about the log. A snapshot that is well-formed and wrong is not:
+            // records behind it are read in vain, and all that it can cost is time.
+            if storage.snapshot_due.load(Ordering::Relaxed) == snapshots.due_after(0) {
+                return Err(error);
+            }
+            storage.snapshot_due.store(snapshots.due_after(0), Ordering::Relaxed);
+            storage.replica().state = State::default();
+            storage.refresh()?;
+        }
         Ok(storage)
     }
 

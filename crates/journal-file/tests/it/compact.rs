@@ -420,6 +420,7 @@ fn the_order_of_steps_is_the_documented_one() {
         calls.into_iter().filter(|call| [TryLock, Unlock, WriteAt, SyncData, SyncDir].contains(call)).collect();
     let expected = [
         TryLock, // the side file
+        TryLock, Unlock, // a round in which nothing was left to be written again
         WriteAt, WriteAt, SyncData, // header and snapshot
         WriteAt, SyncData, SyncData, SyncDir, // copies, what they were copied from, and the name
         TryLock, // the living segment; nothing was left to copy

@@ -10,6 +10,7 @@ mod damage;
 mod faults;
 mod golden;
 mod group;
+mod holes;
 mod made_up;
 mod open;
 mod processes;

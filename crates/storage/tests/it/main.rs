@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -110,6 +111,22 @@ fn one_that_is_no_state_of_its_place_is_passed_over() {
         let again = Storage::with_snapshots(Box::new(journal.clone()), OFTEN).unwrap();
         assert_eq!(again.digest(), storage.digest());
     }
+}
+
+/// A state of its place, and of more records than the log has: what follows it cannot be read, and without it all can.
+#[test]
+fn one_that_leads_nowhere_is_passed_over() {
+    let longer = Keeping::default();
+    run_trials(&Storage::with_snapshots(Box::new(longer.clone()), OFTEN).unwrap(), 100);
+    let journal = Keeping::default();
+    let storage = Storage::new(Box::new(journal.clone())).unwrap();
+    run_trials(&storage, 10);
+    *journal.kept.lock().unwrap() = longer.load_snapshot();
+    let again = Storage::with_snapshots(Box::new(journal.clone()), OFTEN).unwrap();
+    assert_eq!(again.digest(), storage.digest());
+    // The canary: the journal does say that the snapshot leads nowhere.
+    let (at, _) = longer.load_snapshot().unwrap();
+    assert!(journal.read(at, &mut |_, _| ControlFlow::Continue(())).is_err());
 }
 
 /// A record that no reader would take is refused before it is in the log, and the session goes on.
