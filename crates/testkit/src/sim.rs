@@ -6,10 +6,11 @@
 //! operating system the world decides who goes on, what happens and how the call ends. A run follows from its
 //! [`Plan`] alone, so a failing seed fails again, and can be shrunk to the decisions that matter.
 //!
-//! Further calls of [`Os`](trialog_journal_file::os::Os), such as a rename or a link, have their places: names in the
-//! world, what a machine believes of them with its cache, and how they fail with the decisions.
+//! Calls on names have their places, too: names in the world, what a machine believes of them with its cache, and how they
+//! fail, though done, with the decisions.
 
 mod campaign;
+mod chain;
 mod client;
 mod disk;
 mod draw;
@@ -25,14 +26,15 @@ mod world;
 
 pub use campaign::{Campaign, Report, campaign, explain};
 pub use disk::{Change, SECTOR_BYTES, Survival, changed_sectors, survivors};
-pub use holes::{Hole, judge_hole};
+pub use holes::{Hole, judge_hole, judge_hole_by_claims};
 pub use naive::Bug;
 pub use oracle::Counts;
-pub use plan::{Faults, Medium, Mix, Plan, Role, Subject};
+pub use plan::{CompactionBug, Compactions, Faults, Medium, Mix, Plan, Role, Subject};
 pub use shrink::{Shrunk, shrink};
 pub use world::{Choice, Decisions, Slot};
 
 use os::Sim;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -48,8 +50,10 @@ pub struct Outcome {
     pub decisions: Decisions,
     /// The run in numbers.
     pub counts: Counts,
-    /// The log at the end.
+    /// The file by which the log is opened, at the end.
     pub log: Vec<u8>,
+    /// All the log's files, by the numbers of their segments.
+    pub files: BTreeMap<u64, Vec<u8>>,
     /// Each call, if that was asked for.
     pub trace: Vec<String>,
     /// Each change of the file, each sync and each acknowledgement, if that was asked for.
@@ -103,14 +107,15 @@ pub fn run_with(plan: &Plan, decisions: Option<Decisions>, keep: Keep) -> Outcom
     });
     let sim = Arc::into_inner(sim).expect("all clients have ended");
     let mut world = sim.into_world();
-    let log = world.log_bytes();
-    world.oracle.judge_end(&log);
+    let files = world.log_files();
+    world.oracle.judge_end(&files);
     world.oracle.counts.calls = world.calls;
     Outcome {
         violations: world.oracle.violations().to_vec(),
         counts: world.oracle.counts,
         decisions: world.decisions,
-        log,
+        log: files.get(&0).cloned().unwrap_or_default(),
+        files,
         trace: world.trace.unwrap_or_default(),
         steps: world.steps.unwrap_or_default(),
     }

@@ -74,8 +74,14 @@ impl fmt::Display for Report {
             f,
             "  {acknowledged} records acknowledged, {durable} of them durable; {records} in the logs at the end; \
              {errors} errors, {deaths} deaths, {power_losses} losses of power; \
-             {holes} holes, {} false alarms, {} phantoms; {survivors} clients compared their states",
-            self.counts.false_alarms, self.counts.phantoms
+             {holes} holes ({} of them gone on behind), {} false alarms, {} phantoms; {} compactions, {} segments and {} folded records in the logs at the end; {survivors} clients \
+             compared their states",
+            self.counts.set_aside,
+            self.counts.false_alarms,
+            self.counts.phantoms,
+            self.counts.compactions,
+            self.counts.segments,
+            self.counts.folded
         )?;
         writeln!(
             f,
@@ -199,9 +205,12 @@ pub fn explain(plan: &Plan, violations: &[String], keep: &Path) -> String {
         report += &format!("  {violation}\n");
     }
     let trace = outcome.trace.join("\n");
-    let kept = std::fs::create_dir_all(keep)
-        .and_then(|()| std::fs::write(&log, &outcome.log))
-        .and_then(|()| std::fs::write(&text, format!("{report}\n{trace}\n")));
+    let files = outcome.files.iter().try_for_each(|(number, bytes)| {
+        std::fs::create_dir_all(keep)?;
+        let suffix = if *number == 0 { String::new() } else { format!(".{number:06}") };
+        std::fs::write(keep.join(format!("seed-{}.tlog{suffix}", plan.seed)), bytes)
+    });
+    let kept = files.and_then(|()| std::fs::write(&text, format!("{report}\n{trace}\n")));
     report += &match kept {
         Ok(()) => format!("the shrunk run's log is in {}, its trace in {}", log.display(), text.display()),
         Err(error) => format!("its log could not be kept ({error})\n{trace}"),

@@ -1,21 +1,24 @@
 //! What simulated processes do: they open the log, commit and follow, die and begin anew, and report to the oracle
 //! what they tried, what they were told and what they saw.
 
+use super::chain;
 use super::draw::{Draw, mix};
 use super::naive::NaiveJournal;
-use super::oracle::{Watch, end_before_hole};
+use super::oracle::Watch;
 use super::os::{Sim, SimOs};
-use super::plan::{Mix, Plan, Role, Subject};
+use super::plan::{CompactionBug, Compactions, Mix, Plan, Role, Subject};
 use super::world::Phase;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use trialog_codec::encode_record;
-use trialog_journal::{Durability, Error, Journal, Seq, SnapshotSource, Visitor};
+use trialog_journal::{Durability, Error, Extent, History, Journal, Seq, SnapshotSource, Visitor};
 use trialog_journal_file::{FileJournal, Network, Options};
 use trialog_ops::{
     Direction, Distribution, FinalState, Json, Op, Param, ParamDef, ParamRef, Record, SessionId, SessionRef,
     StudyId, Timestamp, TrialId,
 };
+use trialog_replay::State;
 use trialog_storage::{Snapshots, Storage};
 
 /// A journal that tells the oracle everything that passes through it.
@@ -24,6 +27,8 @@ struct Watched {
     inner: Arc<dyn Journal>,
     sim: Arc<Sim>,
     watch: Watch,
+    /// Whether it began with a snapshot and has read nothing since.
+    began: Arc<AtomicBool>,
 }
 
 impl Journal for Watched {
@@ -48,7 +53,12 @@ impl Journal for Watched {
     }
 
     fn read(&self, from: Seq, visit: &mut Visitor<'_>) -> Result<Seq, Error> {
+        // A snapshot that is no good is passed over, and reading begins with the first record.
+        let mut begins = from.0 == 0;
         self.inner.read(from, &mut |seq, record| {
+            if std::mem::take(&mut begins) && self.began.swap(false, Ordering::Relaxed) {
+                self.sim.world().oracle.forget_snapshot(self.watch);
+            }
             self.sim.world().oracle.note_seen(self.watch, seq.0, record);
             visit(seq, record)
         })
@@ -56,16 +66,54 @@ impl Journal for Watched {
 
     fn load_snapshot(&self) -> Option<(Seq, Vec<u8>)> {
         let (at, bytes) = self.inner.load_snapshot()?;
-        self.sim.world().oracle.note_snapshot(self.watch, at.0);
+        self.began.store(true, Ordering::Relaxed);
+        self.sim.world().oracle.note_snapshot(self.watch, at.0, &bytes);
         Some((at, bytes))
     }
 
     fn save_snapshot(&self, at: Seq, source: &mut SnapshotSource<'_>) -> Result<bool, Error> {
-        self.inner.save_snapshot(at, source)
+        let bytes = self.note_written(at, source);
+        self.inner.save_snapshot(at, &mut |sink| sink(&bytes))
+    }
+
+    fn load_base(&self) -> Result<Option<(Seq, Vec<u8>)>, Error> {
+        let base = self.inner.load_base()?;
+        if let Some((at, bytes)) = &base {
+            self.sim.world().oracle.note_snapshot(self.watch, at.0, bytes);
+        }
+        Ok(base)
+    }
+
+    fn extent(&self) -> Option<Extent> {
+        self.inner.extent()
+    }
+
+    fn compact(&self, at: Seq, source: &mut SnapshotSource<'_>, history: History) -> Result<bool, Error> {
+        let bytes = self.note_written(at, source);
+        let done = self.inner.compact(at, &mut |sink| sink(&bytes), history)?;
+        self.sim.world().oracle.counts.compactions += u64::from(done);
+        Ok(done)
+    }
+
+    fn reclaim(&self, grace: Duration) -> Result<(), Error> {
+        self.inner.reclaim(grace)
     }
 
     fn location(&self) -> &str {
         self.inner.location()
+    }
+}
+
+impl Watched {
+    /// Tells the oracle what a snapshot stands for before anybody can meet it.
+    fn note_written(&self, at: Seq, source: &mut SnapshotSource<'_>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _infallible = source(&mut |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        });
+        self.sim.world().oracle.note_written(self.watch, at.0, &bytes);
+        bytes
     }
 }
 
@@ -98,7 +146,7 @@ impl Handle {
             }
             Subject::Naive(bug) => Arc::new(NaiveJournal::open(Arc::new(os.clone()), super::PATH, read_only, bug)?),
         };
-        let journal = Watched { inner, sim: Arc::clone(&os.sim), watch };
+        let journal = Watched { inner, sim: Arc::clone(&os.sim), watch, began: Arc::default() };
         let storage = Storage::with_snapshots(Box::new(journal.clone()), snapshots)?;
         Ok(Handle { os: os.clone(), journal, storage })
     }
@@ -114,9 +162,9 @@ impl Handle {
 
 /// A client's life, from its first process to the last look of all.
 pub(crate) fn live(sim: &Arc<Sim>, me: usize) {
-    let (role, mix_of_ops, seed) = {
+    let (role, mix_of_ops, seed, compaction) = {
         let world = sim.world();
-        (world.plan.roles[me], world.plan.mix.clone(), world.plan.seed)
+        (world.plan.roles[me], world.plan.mix.clone(), world.plan.seed, world.plan.compaction)
     };
     let mut pid = me as u32 + 1;
     loop {
@@ -126,6 +174,8 @@ pub(crate) fn live(sim: &Arc<Sim>, me: usize) {
             draw: Draw::new(seed, mix(u64::from(pid))),
             session: SessionId(u128::from(mix(seed ^ u64::from(pid))).to_le_bytes()),
             counter: 0,
+            compaction,
+            old_state: State::new(),
         };
         let os = SimOs { sim: Arc::clone(sim), client: me, pid };
         let mut last = None;
@@ -180,22 +230,31 @@ fn look_once_more(sim: &Arc<Sim>, me: usize, role: Role, survivor: Option<Handle
         looked = os.is_alive() && !(mixed && looks_again > 0);
         looks_again -= 1;
         if looked {
-            look_with(sim, me, opened);
+            look_with(sim, me, role, opened);
         }
     }
 }
 
-fn look_with(sim: &Arc<Sim>, me: usize, opened: Result<Handle, trialog_storage::Error>) {
+fn look_with(sim: &Arc<Sim>, me: usize, role: Role, opened: Result<Handle, trialog_storage::Error>) {
     match opened {
         Ok(handle) => handle.report(),
         Err(error) => {
             let mut world = sim.world();
             // A reader finds nothing where nobody came to make a log, and after a hole somebody has to look after it.
             let nothing = matches!(&error, trialog_storage::Error::Journal(Error::NotFound { .. }));
-            let hole = is_explained(&error) && end_before_hole(&world.log_bytes()).is_some();
-            if hole {
+            let files = world.log_files();
+            let hole = is_explained(&error) && chain::hole(&files).is_some();
+            let by_itself = world.plan.journal == Subject::File && chain::is_explained(&files);
+            if hole && by_itself {
+                // A reader leaves it to the next writer.
+                if role != Role::Reader {
+                    world
+                        .oracle
+                        .violate(format!("client {me} did not go on behind a hole that is explained: {error}"));
+                }
+            } else if hole {
                 world.look_after_hole();
-            } else if !(nothing && world.log_bytes().is_empty()) {
+            } else if !(nothing && files.get(&0).is_none_or(Vec::is_empty)) {
                 world.oracle.violate(format!("client {me} cannot open the log at the end: {error}"));
             }
         }
@@ -223,20 +282,21 @@ fn note_error(os: &SimOs, watch: Option<Watch>, error: &trialog_storage::Error) 
         trialog_storage::Error::Journal(error) => match error {
             // Writes that were lost in part: somebody has to look after the log before it can be written again.
             Error::Corrupt { .. } if !quiet && explained => {
-                world.look_after_hole();
-                true
+                // Where the rule explains it, a reader waits for the next writer, and no writer is told of it.
+                let by_itself = world.plan.journal == Subject::File && chain::is_explained(&world.log_files());
+                if !by_itself {
+                    world.look_after_hole();
+                }
+                !by_itself || world.plan.roles[os.client] == Role::Reader
             }
             Error::Locked { .. } | Error::NotFound { .. } => true,
             Error::Io { .. } | Error::OutOfSpace { .. } | Error::Poisoned { .. } | Error::Unsupported { .. } => {
                 !quiet
             }
-            // What a machine never sent is gone for others on it, too; and a look at what should still be there takes any
-            // failure to read it for its absence.
-            // A header that a dead creator left half done may be read half old and half new.
-            Error::Corrupt { offset: 0, .. } => !quiet,
+            // What a machine never sent is gone for others on it, too.
             // Nor need a machine ever send a header that others on it have seen.
             Error::NotALog { .. } => !quiet && world.is_network(),
-            Error::Regressed { .. } => tainted || world.oracle.losses > 0 || world.plan.faults.errno > 0,
+            Error::Regressed { .. } => tainted || world.oracle.losses > 0,
             _ => false,
         },
         _ => false,
@@ -253,6 +313,9 @@ struct Work {
     draw: Draw,
     session: SessionId,
     counter: u64,
+    compaction: Option<Compactions>,
+    /// For the mistake of a compactor that takes an earlier state.
+    old_state: State,
 }
 
 impl Work {
@@ -260,6 +323,9 @@ impl Work {
     fn run(&mut self, handle: Handle) -> Option<Handle> {
         while handle.os.is_alive() && !handle.os.is_over() {
             let result = match self.role {
+                Role::Writer | Role::Batcher if self.draw.ppm(self.compaction.map_or(0, |it| it.ppm)) => {
+                    self.compact(&handle)
+                }
                 Role::Writer if self.draw.ppm(850_000) => self.commit(&handle),
                 Role::Batcher if self.draw.ppm(850_000) => self.append(&handle),
                 _ => handle.storage.refresh(),
@@ -279,6 +345,25 @@ impl Work {
             }
         }
         handle.os.is_alive().then_some(handle)
+    }
+
+    /// Begins the next segment with the state so far, or gives back what earlier compactions folded.
+    fn compact(&mut self, handle: &Handle) -> Result<(), trialog_storage::Error> {
+        let Some(Compactions { fold_ppm, grace, bug, .. }) = self.compaction else {
+            return Ok(());
+        };
+        if self.draw.coin() {
+            handle.storage.refresh()?;
+            let mut state = handle.storage.with_state(State::clone);
+            let at = Seq(state.records());
+            if bug == Some(CompactionBug::StaleState) {
+                state = std::mem::take(&mut self.old_state);
+                self.old_state = handle.storage.with_state(State::clone);
+            }
+            let history = if self.draw.ppm(fold_ppm) { History::Folded } else { History::Kept };
+            handle.journal.compact(at, &mut |sink| state.stream_snapshot(sink), history)?;
+        }
+        Ok(handle.journal.reclaim(grace)?)
     }
 
     fn durability(&mut self) -> Durability {

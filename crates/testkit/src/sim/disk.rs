@@ -13,6 +13,8 @@ pub enum Change {
     Write(usize, Vec<u8>),
     /// The file is cut or extended to this length.
     Truncate(usize),
+    /// The bytes from the first place up to the second are given back, and read as zeros.
+    Punch(usize, usize),
 }
 
 impl Change {
@@ -25,6 +27,10 @@ impl Change {
                 bytes[*offset..end].copy_from_slice(written);
             }
             Change::Truncate(length) => bytes.resize(*length, 0),
+            Change::Punch(from, to) => {
+                let to = (*to).min(bytes.len());
+                bytes[(*from).min(to)..to].fill(0);
+            }
         }
     }
 
@@ -33,6 +39,7 @@ impl Change {
         match self {
             Change::Write(offset, written) => ((*offset).min(length), offset + written.len()),
             Change::Truncate(to) => (length.min(*to), length.max(*to)),
+            Change::Punch(from, to) => ((*from).min(length), (*to).min(length)),
         }
     }
 }

@@ -27,6 +27,13 @@ pub fn judge_hole(bytes: &[u8], end: usize, records: u64) -> Hole {
     if has_lost_sector(bytes, end, next) { Hole::LostPower } else { Hole::NotASector }
 }
 
+/// A rule that looks at what later writers knew and not at what stands in the hole: a mistake, to see whether it is found.
+#[must_use]
+pub fn judge_hole_by_claims(bytes: &[u8], end: usize, records: u64) -> Hole {
+    let behind = frames_behind(bytes, end, records);
+    if behind.iter().any(|(_, frame)| frame.stable() > records) { Hole::WasStable } else { Hole::LostPower }
+}
+
 /// The frames behind a hole that are valid in themselves and may belong to this log.
 fn frames_behind(bytes: &[u8], end: usize, records: u64) -> Vec<(usize, Frame<'_>)> {
     let mut found = Vec::new();

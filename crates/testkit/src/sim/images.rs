@@ -1,10 +1,10 @@
 //! Crash images: what a loss of power may leave of a log, at every change of a run. Each image is opened by the
 //! journal, and must hold what was promised, no more than was written, and be good to go on with.
 
+use super::chain::parse;
 use super::disk::{Change, SECTOR_BYTES, Survival, changed_sectors, survivors};
 use super::draw::Draw;
-use super::holes::{Hole, judge_hole};
-use super::oracle::parse;
+use super::holes::{Hole, judge_hole, judge_hole_by_claims};
 use super::plan::{Faults, Medium, Plan, Role};
 use super::{Keep, run_with};
 use crate::FakeOs;
@@ -48,6 +48,8 @@ pub struct Tally {
     pub damages: u64,
     /// Of these, so many looked as if a loss of power had made them.
     pub mistaken: u64,
+    /// The same by the claims of later writers alone: what a rule would do that does not look into the hole.
+    pub mistaken_by_claims: u64,
     /// What was wrong, if anything was.
     pub failure: Option<String>,
 }
@@ -60,16 +62,17 @@ impl Tally {
         self.explained += other.explained;
         self.damages += other.damages;
         self.mistaken += other.mistaken;
+        self.mistaken_by_claims += other.mistaken_by_claims;
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { whole, holes, explained, damages, mistaken, .. } = self;
+        let Tally { whole, holes, explained, damages, mistaken, mistaken_by_claims, .. } = self;
         write!(
             f,
             "{whole} went on at once, {holes} had a hole with frames behind it ({explained} of them show that a loss \
-             of power made it); of {damages} damages to intact logs {mistaken} look like that"
+             of power made it); of {damages} damages to intact logs {mistaken} look like that, and {mistaken_by_claims} to whom does not look into the hole"
         )
     }
 }
@@ -80,6 +83,7 @@ pub fn steps(seed: u64) -> Vec<Step> {
     let mut plan = Plan::draw(seed);
     plan.medium = Medium::Local;
     plan.machines = 1;
+    plan.compaction = None;
     plan.calls = plan.calls.min(300);
     plan.faults = Faults { kill: plan.faults.kill, short: plan.faults.short, ..Faults::default() };
     if plan.roles.iter().all(|role| *role == Role::Reader) {
@@ -194,14 +198,26 @@ fn check_image(
     if found < promised {
         return Err(format!("{found} records of {promised} that were promised: {read:?}"));
     }
-    match read {
-        Ok(_) => {}
-        Err(Error::Corrupt { offset, detail, .. }) if detail.contains("a loss of power explains it") => {
+    let verdict = |end: usize| judge_hole(image, end, found as u64);
+    match (read, journal.set_aside()) {
+        (Ok(_), None) => {}
+        // Nothing is dropped: what was behind the hole is in a file of its own.
+        (Ok(_), Some(aside)) => {
+            let end = parse(&os.file(PATH).unwrap_or_default()).end;
+            if verdict(end) != Hole::LostPower || os.file(aside).as_deref() != image.get(end..) {
+                return Err(format!("what was behind byte {end} should not have been set aside, or not so"));
+            }
             tally.holes += 1;
-            tally.explained += u64::from(judge_hole(image, offset as usize, found as u64) == Hole::LostPower);
+            tally.explained += 1;
+        }
+        (Err(Error::Corrupt { offset, detail, .. }), None) if detail.contains("a loss of power explains it") => {
+            if verdict(offset as usize) == Hole::LostPower {
+                return Err(format!("the hole at byte {offset} is explained, and nobody went on behind it"));
+            }
+            tally.holes += 1;
             return Ok(());
         }
-        Err(error) => return Err(error.to_string()),
+        (Err(error), _) => return Err(error.to_string()),
     }
     let next = journal.append(&[b"next"], Durability::Power).map_err(|error| error.to_string())?;
     let kept = os.file(PATH).is_some_and(|bytes| parse(&bytes).records.len() == found + 1);
@@ -232,6 +248,13 @@ fn damage(bytes: &[u8], draw: &mut Draw, tally: &mut Tally) {
             tally.damages += 1;
             let verdict = judge_hole(&damaged, left.end, left.records.len() as u64);
             tally.mistaken += u64::from(verdict == Hole::LostPower);
+            tally.mistaken_by_claims +=
+                u64::from(judge_hole_by_claims(&damaged, left.end, left.records.len() as u64) == Hole::LostPower);
+            let (os, journal) = open(&damaged);
+            let cut = journal.is_ok_and(|journal| journal.append(&[b"next"], Durability::Power).is_ok());
+            if verdict != Hole::LostPower && (cut || os.file(PATH).as_deref() != Some(&damaged)) {
+                tally.failure.get_or_insert_with(|| format!("damage at byte {} was cut off", left.end));
+            }
         }
     }
 }

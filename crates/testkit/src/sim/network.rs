@@ -21,6 +21,8 @@ pub(crate) struct Machine {
     caches: BTreeMap<usize, Cache>,
     /// Names that were missing when last asked for, and until when that is believed.
     missing_until: BTreeMap<PathBuf, Duration>,
+    /// What names stood for when last asked for, and until when that is believed.
+    present_until: BTreeMap<PathBuf, (usize, Duration)>,
 }
 
 /// What a machine knows of a file.
@@ -238,8 +240,8 @@ impl World {
     /// Clients of a machine may have seen one another's bytes that the server will never have.
     pub(crate) fn note_unsent_loss(&mut self, machine: usize) {
         let clients: Vec<bool> = self.clients.iter().map(|client| client.machine == machine).collect();
-        let bytes = self.log_bytes();
-        self.oracle.note_loss(&bytes, |client| clients[client]);
+        let files = self.log_files();
+        self.oracle.note_loss(&files, |client| clients[client]);
     }
 
     /// A sync of a descriptor.
@@ -307,7 +309,33 @@ impl World {
     }
 
     pub(crate) fn note_present(&mut self, machine: usize, path: &Path) {
-        self.machines[machine].missing_until.remove(path);
+        let until = self.clock + self.plan.attrs_for;
+        let machine_names = &mut self.machines[machine];
+        machine_names.missing_until.remove(path);
+        if let Some(&inode) = self.names.get(path) {
+            machine_names.present_until.insert(path.to_path_buf(), (inode, until));
+        }
+    }
+
+    /// The file that a machine believes to have a name, if it was replaced or removed meanwhile.
+    pub(crate) fn believes_other(&self, machine: usize, path: &Path) -> Option<usize> {
+        let &(inode, until) = self.machines[machine].present_until.get(path)?;
+        (until > self.clock && self.names.get(path) != Some(&inode)).then_some(inode)
+    }
+
+    /// A machine has listed the folder: it asks again for whatever name comes next.
+    pub(crate) fn forget_names(&mut self, machine: usize) {
+        self.machines[machine].missing_until.clear();
+        self.machines[machine].present_until.clear();
+    }
+
+    /// A file gives back a stretch: the server does it at once, or not at all.
+    pub(crate) fn punch_cached(&mut self, machine: usize, inode: usize, from: usize, to: usize) {
+        self.flush(machine, inode);
+        self.change(inode, Change::Punch(from, to));
+        self.sync_inode(inode);
+        self.cache(machine, inode).forget();
+        self.revalidate(machine, inode);
     }
 
     /// The machine does not reach the server for a while; if that is longer than the lease, its locks are gone.
@@ -387,8 +415,8 @@ impl World {
             }
         }
         self.forget_locks(|machine, _| !reached[machine]);
-        let bytes = self.log_bytes();
-        self.oracle.note_loss(&bytes, |_| true);
+        let files = self.log_files();
+        self.oracle.note_loss(&files, |_| true);
     }
 }
 

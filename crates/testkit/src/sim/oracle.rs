@@ -1,17 +1,22 @@
 //! What must hold whatever happened: acknowledged records are there once, nobody sees what nobody wrote, any two
 //! histories agree, and equal histories make equal states.
 //!
-//! It parses logs with a reader of its own, written from `docs/format.md` alone, so that one mistake cannot hide another.
+//! Logs are read by `chain.rs`. Of records that were folded only the snapshot is left: what it stands for is known here
+//! from those who wrote it, and that the state in it is the fold of those records is checked like any other.
 
+use super::chain::{self, Cut, Files};
 use super::draw::hash;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use trialog_codec::decode_record;
 use trialog_replay::{Digest, State};
 
 /// What clients tried, were told and saw.
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
-    attempts: BTreeSet<u64>,
+    /// What was tried, by hash.
+    attempts: BTreeMap<u64, Vec<u8>>,
+    /// The records that snapshots stand for, by the hash of a snapshot's bytes.
+    snapshots: BTreeMap<u64, Vec<u64>>,
     acks: BTreeMap<u64, Ack>,
     /// What handles saw from the log's beginning on, since the last loss of power; handles that are closed, too.
     histories: Vec<History>,
@@ -19,8 +24,6 @@ pub(crate) struct Oracle {
     violations: Vec<String>,
     /// How often bytes that others could see were lost.
     pub(crate) losses: u32,
-    /// How many local syncs failed: handles opened later may believe bytes that were never stored.
-    failed_syncs: u32,
     pub(crate) counts: Counts,
 }
 
@@ -41,12 +44,20 @@ pub struct Counts {
     pub power_losses: u64,
     /// How often lost writes left a hole with frames behind it, so that nobody could go on writing.
     pub holes: u64,
+    /// Of these, so many were explained by the rule, so that a writer had to go on by itself.
+    pub set_aside: u64,
     /// How often a client took bytes for damaged that were only late.
     pub false_alarms: u64,
     /// Handles that had seen records which were then lost before anybody was promised them, and did not notice.
     pub phantoms: u64,
     /// Records in the log at the end.
     pub records: u64,
+    /// Compactions that were done.
+    pub compactions: u64,
+    /// Of the records at the end, so many were folded.
+    pub folded: u64,
+    /// The numbers of the newest segments at the end, one run's after another's.
+    pub segments: u64,
     /// Handles that compared their state with the log at the end.
     pub survivors: u64,
 }
@@ -60,9 +71,13 @@ impl Counts {
         self.deaths += other.deaths;
         self.power_losses += other.power_losses;
         self.holes += other.holes;
+        self.set_aside += other.set_aside;
         self.false_alarms += other.false_alarms;
         self.phantoms += other.phantoms;
         self.records += other.records;
+        self.compactions += other.compactions;
+        self.folded += other.folded;
+        self.segments += other.segments;
         self.survivors += other.survivors;
     }
 }
@@ -76,8 +91,7 @@ struct Ack {
 #[derive(Debug)]
 struct History {
     client: usize,
-    /// The first record that it saw; those before it were in a snapshot.
-    start: u64,
+    /// What it saw, or was in the snapshot that it began with.
     records: Vec<u64>,
     /// What it saw may be gone: the server started again before it was told to keep that.
     tainted: bool,
@@ -87,7 +101,7 @@ struct History {
 impl History {
     /// Whether all that it saw is in the log.
     fn agrees(&self, log: &[u64]) -> bool {
-        log.get(self.start as usize..).is_some_and(|log| log.starts_with(&self.records))
+        log.starts_with(&self.records)
     }
 }
 
@@ -111,7 +125,7 @@ impl Oracle {
     }
 
     pub(crate) fn watch(&mut self, client: usize) -> Watch {
-        self.histories.push(History { client, start: 0, records: Vec::new(), tainted: false, open: true });
+        self.histories.push(History { client, records: Vec::new(), tainted: false, open: true });
         Watch { index: self.histories.len() - 1, epoch: self.counts.power_losses }
     }
 
@@ -127,15 +141,12 @@ impl Oracle {
     }
 
     pub(crate) fn note_attempt(&mut self, record: &[u8]) {
-        self.attempts.insert(hash(record));
+        self.attempts.insert(hash(record), record.to_vec());
     }
 
     pub(crate) fn note_ack(&mut self, seq: u64, record: &[u8], durable: bool) {
         self.counts.acknowledged += 1;
         self.counts.durable += u64::from(durable);
-        // After a failed sync whoever opens the file sees bytes that the disk will never have, and may build on them.
-        // That nothing is promised then until the machine has started again is what docs/guarantees.md assumes.
-        let durable = durable && self.failed_syncs == 0;
         let ack = Ack { hash: hash(record), durable };
         if let Some(before) = self.acks.insert(seq, ack)
             && before.hash != ack.hash
@@ -150,16 +161,8 @@ impl Oracle {
             return;
         };
         let client = history.client;
-        if history.records.is_empty() && seq == 0 {
-            // The snapshot that was loaded was no good.
-            history.start = 0;
-        }
-        // What is asked for from before a snapshot is not followed.
-        let Some(index) = seq.checked_sub(history.start) else {
-            return;
-        };
-        match history.records.get(index as usize) {
-            None if history.records.len() as u64 == index => history.records.push(seen),
+        match history.records.get(seq as usize) {
+            None if history.records.len() as u64 == seq => history.records.push(seen),
             None => self.violate(format!("client {client} was given record {seq} before an earlier one")),
             Some(&before) if before != seen => {
                 self.violate(format!("client {client} was given two different records {seq}"));
@@ -168,10 +171,39 @@ impl Oracle {
         }
     }
 
-    /// A handle begins with a snapshot of the first `records` records.
-    pub(crate) fn note_snapshot(&mut self, watch: Watch, records: u64) {
+    /// A handle is about to write a snapshot of the first so many records that it saw.
+    pub(crate) fn note_written(&mut self, watch: Watch, records: u64, bytes: &[u8]) {
+        let Some(history) = self.history(watch) else {
+            return;
+        };
+        if let Some(list) = history.records.get(..records as usize).map(<[u64]>::to_vec) {
+            self.snapshots.insert(hash(bytes), list);
+        }
+    }
+
+    /// A handle goes on from a snapshot, at its beginning or since what it had not seen yet was folded.
+    pub(crate) fn note_snapshot(&mut self, watch: Watch, records: u64, bytes: &[u8]) {
+        let list = self.snapshots.get(&hash(bytes)).cloned();
+        let Some(history) = self.history(watch) else {
+            return;
+        };
+        let client = history.client;
+        let Some(list) = list.filter(|list| list.len() as u64 == records) else {
+            self.violate(format!("client {client} was given a snapshot of {records} records that nobody wrote"));
+            return;
+        };
+        let common = list.len().min(history.records.len());
+        if list[..common] != history.records[..common] && !history.tainted {
+            self.violate(format!("client {client} was given a snapshot of another history than it saw"));
+        } else if list.len() >= history.records.len() {
+            history.records = list;
+        }
+    }
+
+    /// Forgets what a snapshot stood for that was no good: its handle begins anew.
+    pub(crate) fn forget_snapshot(&mut self, watch: Watch) {
         if let Some(history) = self.history(watch) {
-            history.start = records;
+            history.records.clear();
         }
     }
 
@@ -184,53 +216,71 @@ impl Oracle {
         self.digests.push((client, records, digest, tainted));
     }
 
-    pub(crate) fn note_failed_sync(&mut self) {
-        self.failed_syncs += 1;
-    }
-
     /// Bytes that were to be seen are gone though nobody was promised them: who saw them has no history any more.
-    pub(crate) fn note_loss(&mut self, bytes: &[u8], who: impl Fn(usize) -> bool) {
+    pub(crate) fn note_loss(&mut self, files: &Files, who: impl Fn(usize) -> bool) {
         self.losses += 1;
-        let log = parse(bytes).records;
-        let hashes: Vec<u64> = log.iter().map(|record| hash(record)).collect();
+        let hashes = self.list(&chain::read(files));
         for history in &mut self.histories {
             history.tainted |= who(history.client) && !history.agrees(&hashes);
         }
     }
 
+    /// The records of a log. What a snapshot stands for is known from who wrote it.
+    fn list(&mut self, log: &chain::Log<'_>) -> Vec<u64> {
+        let mut list = Vec::new();
+        if let Some((records, bytes)) = &log.base {
+            match self.snapshots.get(&hash(bytes)).filter(|list| list.len() as u64 == *records) {
+                Some(known) => list.clone_from(known),
+                None => {
+                    self.violate(format!("the log begins with a snapshot of {records} records that nobody wrote"));
+                }
+            }
+        }
+        list.extend(log.records.iter().map(|record| hash(record)));
+        if let Some(trouble) = &log.trouble {
+            self.violate(trouble.clone());
+        }
+        for (records, bytes) in &log.snapshots {
+            let known = self.snapshots.get(&hash(bytes));
+            if known.is_none_or(|known| known.len() as u64 != *records || !list.starts_with(known)) {
+                self.violate(format!(
+                    "a segment begins with a snapshot of {records} records that are not the log's"
+                ));
+            }
+        }
+        list
+    }
+
     /// The log has a hole that a lost write explains, and was cut there by hand: everything promised must be before it.
-    pub(crate) fn judge_repair(&mut self, after: &[u8]) {
+    pub(crate) fn judge_repair(&mut self, after: &Files) {
         self.counts.holes += 1;
         self.note_loss(after, |_| true);
-        let left = parse(after).records;
-        let lost = |(seq, ack): (&u64, &Ack)| {
-            let there = left.get(*seq as usize).is_some_and(|record| hash(record) == ack.hash);
-            (!there).then_some(*seq)
-        };
+        let left = self.list(&chain::read(after));
+        let lost = |(seq, ack): (&u64, &Ack)| (left.get(*seq as usize) != Some(&ack.hash)).then_some(*seq);
         let lost: Vec<u64> = self.acks.iter().filter_map(lost).collect();
         if !lost.is_empty() {
             self.violate(format!("records {lost:?} were acknowledged and lie behind a hole"));
         }
     }
 
-    /// Compares what all saw with the log as it was, and what was promised with what is left of it. Returns the log
-    /// without what follows a hole, if it has one.
-    pub(crate) fn judge_power_loss(&mut self, before: &[u8], after: &[u8]) -> Option<Vec<u8>> {
-        let all = parse(before);
-        self.judge(&all.records);
+    /// Compares what all saw with the log as it was, and what was promised with what is left of it. Says where to cut the
+    /// log, if it has a hole.
+    pub(crate) fn judge_power_loss(&mut self, before: &Files, after: &Files) -> Option<Cut> {
+        let all = self.list(&chain::read(before));
+        self.judge(&all);
         self.counts.power_losses += 1;
         self.histories.clear();
-        let untold = std::mem::take(&mut self.failed_syncs) > 0;
-        let left = parse(after);
+        let log = chain::read(after);
+        let left = self.list(&log);
         // Not: a prefix of what was there. A record that an earlier loss of power tore may be whole again by a later one,
         // if what tore it away comes back and what was written in its place does not.
-        let strange = left.records.iter().filter(|record| !self.attempts.contains(&hash(record))).count();
+        let strange = left.iter().filter(|hash| !self.attempts.contains_key(hash)).count();
         if strange > 0 {
             self.violate(format!("after a loss of power there are {strange} records that nobody wrote"));
         }
         let mut lost = Vec::new();
         self.acks.retain(|&seq, ack| {
-            let kept = left.records.get(seq as usize).is_some_and(|record| hash(record) == ack.hash);
+            let kept = left.get(seq as usize) == Some(&ack.hash);
             if !kept && ack.durable {
                 lost.push(seq);
             }
@@ -239,26 +289,23 @@ impl Oracle {
         if !lost.is_empty() {
             self.violate(format!("a loss of power took records {lost:?}, which were promised to survive it"));
         }
-        // After a failed sync even the header may be one that the disk never had.
-        let headless = left.end == 0 && untold;
-        if left.hole || headless {
+        if log.hole {
             self.counts.holes += 1;
-            return Some(after[..left.end].to_vec());
+            return Some(Cut { number: log.newest, end: log.end });
         }
         None
     }
 
     /// Compares what all saw and were told with the log.
-    fn judge<R: AsRef<[u8]>>(&mut self, log: &[R]) {
-        let hashes: Vec<u64> = log.iter().map(|record| hash(record.as_ref())).collect();
+    fn judge(&mut self, hashes: &[u64]) {
         let mut found = Vec::new();
         for (seq, hash) in hashes.iter().enumerate() {
-            if !self.attempts.contains(hash) {
+            if !self.attempts.contains_key(hash) {
                 found.push(format!("nobody wrote record {seq}"));
             }
         }
         let mut places: BTreeMap<u64, u32> = BTreeMap::new();
-        for &hash in &hashes {
+        for &hash in hashes {
             *places.entry(hash).or_default() += 1;
         }
         for (&seq, ack) in &self.acks {
@@ -269,12 +316,9 @@ impl Oracle {
             }
         }
         for history in self.histories.iter().filter(|history| !history.tainted) {
-            if !history.agrees(&hashes) {
-                let History { client, start, records, .. } = history;
-                found.push(format!(
-                    "client {client} saw {} records from {start} on that are not all the log's",
-                    records.len()
-                ));
+            if !history.agrees(hashes) {
+                let History { client, records, .. } = history;
+                found.push(format!("client {client} saw {} records that are not all the log's", records.len()));
             }
         }
         for what in found {
@@ -283,16 +327,21 @@ impl Oracle {
     }
 
     /// Everything at the end of a run.
-    pub(crate) fn judge_end(&mut self, bytes: &[u8]) {
-        let log = parse(bytes);
-        self.counts.records = log.records.len() as u64;
+    pub(crate) fn judge_end(&mut self, files: &Files) {
+        let log = chain::read(files);
+        let list = self.list(&log);
+        self.counts.records = list.len() as u64;
+        self.counts.folded += log.base.as_ref().map_or(0, |(records, _)| *records);
+        self.counts.segments += log.newest;
         if log.hole {
-            self.violate(format!("the log is damaged at byte {}", log.end));
+            self.violate(format!("the log is damaged at byte {} of segment {}", log.end, log.newest));
         }
-        self.judge(&log.records);
+        self.judge(&list);
         let mut state = State::new();
         let mut digests = vec![state.digest()];
-        for (seq, bytes) in log.records.iter().enumerate() {
+        let bodies: Vec<Vec<u8>> =
+            list.iter().map(|hash| self.attempts.get(hash).cloned().unwrap_or_default()).collect();
+        for (seq, bytes) in bodies.iter().enumerate() {
             match decode_record(bytes) {
                 Ok(record) => state.apply(&record, &mut Vec::new()),
                 Err(error) => self.violate(format!("record {seq} makes no sense: {error}")),
@@ -302,7 +351,7 @@ impl Oracle {
             digests.push(if asked { state.digest() } else { digests[0] });
         }
         for (client, records, digest, tainted) in std::mem::take(&mut self.digests) {
-            let agrees = digests.get(records as usize) == Some(&digest) && records == log.records.len() as u64;
+            let agrees = digests.get(records as usize) == Some(&digest) && records == list.len() as u64;
             if tainted {
                 self.counts.phantoms += u64::from(!agrees);
                 continue;
@@ -310,107 +359,12 @@ impl Oracle {
             if digests.get(records as usize) != Some(&digest) {
                 self.violate(format!("client {client} is in another state than the fold of {records} records"));
             }
-            if records < log.records.len() as u64 {
-                let all = log.records.len();
+            if records < list.len() as u64 {
+                let all = list.len();
                 self.violate(format!(
                     "client {client} knows {records} records of {all}, long after the last was written"
                 ));
             }
         }
-    }
-}
-
-/// A log as its bytes have it.
-pub(crate) struct Parsed<'a> {
-    pub(crate) records: Vec<&'a [u8]>,
-    /// Where the last frame ends.
-    pub(crate) end: usize,
-    /// Whether a frame follows that does not belong there.
-    pub(crate) hole: bool,
-}
-
-/// Where the log ends, if frames follow behind that.
-pub(crate) fn end_before_hole(bytes: &[u8]) -> Option<usize> {
-    let parsed = parse(bytes);
-    parsed.hole.then_some(parsed.end)
-}
-
-const HEADER_BYTES: usize = 64;
-const FRAME_BYTES: usize = 24;
-
-/// Reads a log as its format's description says, and no faster.
-pub(crate) fn parse(bytes: &[u8]) -> Parsed<'_> {
-    let mut parsed = Parsed { records: Vec::new(), end: 0, hole: false };
-    let magic = [0x94, 0x54, 0x4c, 0x4f, 0x47, 0x0d, 0x0a, 0x1a];
-    if bytes.len() < HEADER_BYTES || bytes[..8] != magic || crc(&bytes[..60]) != u32_at(bytes, 60) {
-        return parsed;
-    }
-    parsed.end = HEADER_BYTES;
-    let mut prev = u32_at(bytes, 60);
-    while let Some((seq, link, kind, payload)) = frame(&bytes[parsed.end..]) {
-        if seq != parsed.records.len() as u64 || link != prev {
-            parsed.hole = true;
-            return parsed;
-        }
-        prev = u32_at(bytes, parsed.end);
-        parsed.end += FRAME_BYTES + payload.len();
-        if kind == 1 {
-            parsed.records.push(payload);
-        }
-    }
-    let known = parsed.records.len() as u64;
-    parsed.hole = (parsed.end + 1..bytes.len()).any(|at| {
-        // The cheap half of the rule first.
-        let room = ((at - parsed.end) / FRAME_BYTES) as u64;
-        let near = bytes.get(at + 8..at + 16).is_some_and(|seq| {
-            let seq = u64::from_le_bytes(seq.try_into().expect("eight bytes"));
-            seq >= known && seq - known <= room
-        });
-        near && frame(&bytes[at..]).is_some()
-    });
-    parsed
-}
-
-/// The frame at the beginning, if one is valid in itself: its seq, what it continues, its kind and payload.
-fn frame(bytes: &[u8]) -> Option<(u64, u32, u8, &[u8])> {
-    let header = bytes.get(..FRAME_BYTES)?;
-    let length = (u32_at(header, 4) & 0x00ff_ffff) as usize;
-    let body = bytes.get(4..FRAME_BYTES + length)?;
-    let valid = header[7] != 0 && crc(body) == u32_at(header, 0);
-    let seq = u64::from_le_bytes(header[8..16].try_into().expect("eight bytes"));
-    valid.then(|| (seq, u32_at(header, 16), header[7], &bytes[FRAME_BYTES..FRAME_BYTES + length]))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
-}
-
-const CRC_TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut index = 0;
-    while index < 256 {
-        let mut value = index as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            value = if value & 1 == 1 { value >> 1 ^ 0xedb8_8320 } else { value >> 1 };
-            bit += 1;
-        }
-        table[index] = value;
-        index += 1;
-    }
-    table
-};
-
-fn crc(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, &byte| crc >> 8 ^ CRC_TABLE[((crc ^ u32::from(byte)) & 0xff) as usize])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::crc;
-
-    #[test]
-    fn the_checksum_is_that_of_zip() {
-        assert_eq!(crc(b"123456789"), 0xcbf4_3926);
     }
 }

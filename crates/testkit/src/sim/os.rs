@@ -1,8 +1,9 @@
 //! The operating system that a simulated process sees. Every call is a place where another client may go on first.
 
 use super::disk::Change;
-use super::plan::Plan;
+use super::plan::{CompactionBug, Plan};
 use super::world::{Call, Choice, Decisions, Phase, World, errno};
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -122,6 +123,7 @@ pub(crate) struct SimOs {
 #[derive(Debug)]
 struct SimFile {
     os: SimOs,
+    access: Access,
     descriptor: u64,
     inode: usize,
     machine: usize,
@@ -210,32 +212,74 @@ impl Os for SimOs {
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn OsFile>> {
+        let makes = matches!(access, Access::Create | Access::New);
         self.call(
-            Call::Open,
-            || format!("for {access:?}"),
-            |world, _| {
+            if access == Access::New { Call::Make } else { Call::Open },
+            || format!("{} for {access:?}", path.display()),
+            |world, failure| {
                 let machine = world.clients[self.client].machine;
-                if world.is_network() && access != Access::Create && world.believes_missing(machine, path) {
+                if world.is_network() && !makes && world.believes_missing(machine, path) {
                     return Done(Err(io::ErrorKind::NotFound.into()));
                 }
                 reach_server!(world, machine);
-                let inode = match world.names.get(path) {
+                let mut inode = match world.names.get(path) {
+                    Some(_) if access == Access::New => return Done(Err(io::ErrorKind::AlreadyExists.into())),
                     Some(&inode) => inode,
-                    None if access == Access::Create => world.make(path),
+                    None if makes => world.make(path),
                     None => {
                         world.note_missing(machine, path);
                         return Done(Err(io::ErrorKind::NotFound.into()));
                     }
                 };
+                // The answer was lost on the way back, and the call was made again.
+                if let Some(Choice::Short(_)) = failure {
+                    return Done(Err(io::ErrorKind::AlreadyExists.into()));
+                }
                 if world.is_network() {
+                    // A name that was replaced elsewhere leads to the old file for a while, or to nothing.
+                    match world.believes_other(machine, path) {
+                        Some(_) if makes => {}
+                        Some(old) if world.calls % 2 == 0 && !world.inodes[old].bytes.is_empty() => inode = old,
+                        Some(_) if world.calls % 3 == 0 => {
+                            world.forget_names(machine);
+                            return Done(Err(number(errno::ESTALE)));
+                        }
+                        _ => {}
+                    }
                     world.note_present(machine, path);
                     world.revalidate(machine, inode);
                 }
                 let descriptor = world.new_descriptor(inode, self.client);
                 let writable = access != Access::Read;
                 let file: Arc<dyn OsFile> =
-                    Arc::new(SimFile { os: self.clone(), descriptor, inode, machine, writable });
+                    Arc::new(SimFile { os: self.clone(), access, descriptor, inode, machine, writable });
                 Done(Ok(file))
+            },
+        )
+    }
+
+    fn list_dir(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        self.call(Call::List, String::new, |world, _| {
+            let machine = world.clients[self.client].machine;
+            reach_server!(world, machine);
+            world.forget_names(machine);
+            let inside = world.names.keys().filter(|name| name.parent() == Some(path));
+            Done(Ok(inside.filter_map(|name| name.file_name().map(OsString::from)).collect()))
+        })
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.call(
+            Call::Unlink,
+            || path.display().to_string(),
+            |world, failure| {
+                let machine = world.clients[self.client].machine;
+                reach_server!(world, machine);
+                let found = world.unlink(path, machine);
+                if !found || matches!(failure, Some(Choice::Short(_))) {
+                    return Done(Err(io::ErrorKind::NotFound.into()));
+                }
+                Done(Ok(()))
             },
         )
     }
@@ -250,8 +294,11 @@ impl Os for SimOs {
                 let Some(inode) = world.names.remove(from) else {
                     return Done(Err(io::ErrorKind::NotFound.into()));
                 };
-                world.names.insert(to.to_path_buf(), inode);
+                let replaced = world.names.insert(to.to_path_buf(), inode);
                 if world.is_network() {
+                    if let Some(replaced) = replaced {
+                        world.lose_name(replaced, machine);
+                    }
                     world.note_present(machine, to);
                     world.sync_names();
                 }
@@ -267,6 +314,10 @@ impl Os for SimOs {
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
         self.call(Call::SyncDir, String::new, |world, _| {
             reach_server!(world, world.clients[self.client].machine);
+            let bug = world.plan.compaction.and_then(|plan| plan.bug);
+            if bug == Some(CompactionBug::SkipsFolderSync) && world.names.len() > 1 {
+                return Done(Ok(()));
+            }
             world.sync_names();
             Done(Ok(()))
         })
@@ -322,6 +373,19 @@ impl SimFile {
             }
             act(world, failure)
         })
+    }
+
+    /// Whether a compactor's planted mistake strikes at this call.
+    fn errs(&self, world: &World, call: Call) -> bool {
+        let bytes = &world.inodes[self.inode].bytes;
+        let is_sealed = || bytes.len() > 92 && bytes[bytes.len() - 85] == 2 && bytes[bytes.len() - 87] == 0;
+        match (world.plan.compaction.and_then(|plan| plan.bug), call) {
+            (Some(CompactionBug::SkipsSync), Call::Sync) => self.access == Access::New,
+            (Some(CompactionBug::UnsettledSeal), Call::Sync) => self.access == Access::Write && is_sealed(),
+            (Some(CompactionBug::IgnoresLock), Call::TryLock) => self.access == Access::Write,
+            (Some(CompactionBug::PunchesSeal), Call::Punch) => true,
+            _ => false,
+        }
     }
 
     fn check_writable(&self) -> io::Result<()> {
@@ -416,6 +480,9 @@ impl OsFile for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.call(Call::Sync, String::new, |world, failure| {
+            if self.errs(world, Call::Sync) {
+                return Done(Ok(()));
+            }
             if world.is_network() {
                 reach_server!(world, self.machine);
                 if let Some(Choice::Sync(errno)) = failure {
@@ -425,7 +492,6 @@ impl OsFile for SimFile {
             }
             if let Some(Choice::Sync(_)) = failure {
                 world.inodes[self.inode].fail_sync();
-                world.oracle.note_failed_sync();
             }
             if world.inodes[self.inode].owed_errors.remove(&self.descriptor) {
                 return Done(Err(number(errno::EIO)));
@@ -456,9 +522,34 @@ impl OsFile for SimFile {
         )
     }
 
+    fn punch(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        self.check_writable()?;
+        let (from, to) = (offset as usize, (offset + bytes) as usize);
+        self.call(
+            Call::Punch,
+            || format!("{from} to {to}"),
+            |world, _| {
+                let to = if self.errs(world, Call::Punch) { to + 4096 } else { to };
+                if world.is_network() {
+                    if !world.plan.holes {
+                        return Done(Err(io::ErrorKind::Unsupported.into()));
+                    }
+                    reach_server!(world, self.machine);
+                    world.punch_cached(self.machine, self.inode, from, to);
+                } else {
+                    world.change(self.inode, Change::Punch(from, to));
+                }
+                Done(Ok(()))
+            },
+        )
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         self.check_writable()?;
         self.call(Call::TryLock, String::new, |world, _| {
+            if self.errs(world, Call::TryLock) {
+                return Done(Ok(true));
+            }
             reach_server!(world, self.machine);
             if world.is_network() && world.open[&self.descriptor].lock_lost {
                 return Done(Err(number(errno::EIO)));

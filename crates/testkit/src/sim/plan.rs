@@ -101,8 +101,54 @@ pub struct Plan {
     pub lock_wait_max: Duration,
     /// After how many records a snapshot is kept beside the log, if ever.
     pub snapshots: Option<u64>,
+    /// How the log is compacted, if ever.
+    pub compaction: Option<Compactions>,
+    /// Whether a server can give back a stretch of a file.
+    pub holes: bool,
     /// A journal with this mistake is used in place of the real one.
     pub journal: Subject,
+}
+
+/// How the log is compacted in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compactions {
+    /// In a million of a writer's turns, how often it compacts.
+    pub ppm: u32,
+    /// Whether records are folded, or only sometimes.
+    pub fold_ppm: u32,
+    /// How long folded records stay before their space is given back.
+    pub grace: Duration,
+    /// A mistake that the compactor makes, to see whether it is found.
+    pub bug: Option<CompactionBug>,
+}
+
+/// A mistake of a compactor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompactionBug {
+    /// The snapshot is that of an earlier moment than it says.
+    StaleState,
+    /// The next segment is not synced before the seal names it.
+    SkipsSync,
+    /// The next segment's name is not made durable before the seal names it.
+    SkipsFolderSync,
+    /// The living segment is not locked while its last records are copied and it is sealed.
+    IgnoresLock,
+    /// Nobody makes a seal durable before writing behind it.
+    UnsettledSeal,
+    /// The stretch that is given back reaches into the seal.
+    PunchesSeal,
+}
+
+impl CompactionBug {
+    /// All of them.
+    pub const ALL: [CompactionBug; 6] = [
+        CompactionBug::StaleState,
+        CompactionBug::SkipsSync,
+        CompactionBug::SkipsFolderSync,
+        CompactionBug::IgnoresLock,
+        CompactionBug::UnsettledSeal,
+        CompactionBug::PunchesSeal,
+    ];
 }
 
 /// What is being tested.
@@ -166,6 +212,13 @@ impl Plan {
             lease: Duration::from_millis(draw.pick(&[20, 80])),
             lock_wait_max: Duration::from_millis(draw.pick(&[5, 60, 400])),
             snapshots: draw.pick(&[None, Some(3), Some(15)]),
+            compaction: draw.coin().then(|| Compactions {
+                ppm: draw.pick(&[5_000, 40_000, 200_000]),
+                fold_ppm: draw.pick(&[0, 500_000, 1_000_000]),
+                grace: Duration::from_millis(draw.pick(&[0, 1, 20])),
+                bug: None,
+            }),
+            holes: draw.coin(),
             journal: Subject::File,
         }
     }
@@ -190,8 +243,15 @@ impl fmt::Display for Plan {
         writeln!(f, "  {:?}", self.faults)?;
         write!(
             f,
-            "  pages of {} bytes, attributes for {:?}, lease {:?}, lock wait {:?}, snapshots {:?}",
-            self.page_bytes, self.attrs_for, self.lease, self.lock_wait_max, self.snapshots
+            "  pages of {} bytes, attributes for {:?}, lease {:?}, lock wait {:?}, snapshots {:?}, \
+             compaction {:?}, holes {}",
+            self.page_bytes,
+            self.attrs_for,
+            self.lease,
+            self.lock_wait_max,
+            self.snapshots,
+            self.compaction,
+            self.holes
         )
     }
 }

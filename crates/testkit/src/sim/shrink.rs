@@ -77,6 +77,7 @@ fn smaller_plans(plan: &Plan) -> Vec<Edit> {
         edits.push(Box::new(move |plan| *fault(&mut plan.faults) = 0));
     }
     edits.push(Box::new(|plan| plan.snapshots = None));
+    edits.push(Box::new(|plan| plan.compaction = None));
     edits.push(Box::new(|plan| plan.mix.attr_bytes_max = plan.mix.attr_bytes_max.min(10)));
     edits
 }

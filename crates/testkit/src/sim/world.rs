@@ -1,11 +1,12 @@
 //! The world of a run: clients, machines, the disk or server, the clock, and what goes wrong. Everything in it
 //! happens on one thread at a time, and follows from the plan and the decisions.
 
+use super::chain::{Cut, Files, segment_path};
 use super::disk::{Change, Held, Inode, Survival, changed_sectors};
 use super::draw::{Draw, mix};
 use super::network::Machine;
 use super::oracle::Oracle;
-use super::plan::{Medium, Plan};
+use super::plan::{Medium, Plan, Subject};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -315,7 +316,9 @@ impl World {
             if call == Call::Write && world.draw.ppm(faults.kill * 4) {
                 return Some(Choice::KillInWrite(world.draw.next()));
             }
-            if matches!(call, Call::Read | Call::Write | Call::Rename) && world.draw.ppm(faults.short) {
+            // For calls on names: done, and reported as failed.
+            let in_part = matches!(call, Call::Read | Call::Write | Call::Make | Call::Rename | Call::Unlink);
+            if in_part && world.draw.ppm(faults.short) {
                 return Some(Choice::Short(world.draw.next()));
             }
             if world.draw.ppm(faults.errno) {
@@ -324,6 +327,7 @@ impl World {
                     Call::Read => &[errno::EIO, errno::EINTR, errno::ESTALE],
                     Call::TryLock => &[errno::EIO, errno::ENOLCK, errno::ESTALE],
                     Call::Sync => &[errno::EINTR, errno::ENOMEM],
+                    Call::Make => &[errno::EIO, errno::ENOSPC, errno::ENOMEM],
                     _ => &[errno::EIO, errno::ENOMEM, errno::ESTALE],
                 };
                 return Some(Choice::Errno(world.draw.pick(numbers)));
@@ -375,7 +379,7 @@ impl World {
     fn lose_power(&mut self, machine: usize, more: u64) {
         let network = self.is_network();
         self.note(|_| format!("machine {machine} loses power ({more})"));
-        let before = if network { Vec::new() } else { self.log_bytes() };
+        let before = if network { Files::new() } else { self.log_files() };
         for client in 0..self.clients.len() {
             if self.clients[client].machine == machine && self.clients[client].alive {
                 self.mark_dead(client);
@@ -419,13 +423,25 @@ impl World {
         }
         self.names.clone_from(&names);
         self.durable_names = names;
-        let after = self.log_bytes();
-        if let Some(repaired) = self.oracle.judge_power_loss(&before, &after)
-            && let Some(&inode) = self.names.get(Path::new(super::PATH))
-        {
-            self.note(|_| format!("the log has a hole; it is repaired by hand to {} bytes", repaired.len()));
-            self.inodes[inode].durable.clone_from(&repaired);
-            self.inodes[inode].bytes = repaired;
+        let after = self.log_files();
+        let cut = self.oracle.judge_power_loss(&before, &after);
+        // Where the rule explains the hole, the next writer must go on by itself.
+        let by_itself = self.plan.journal == Subject::File && super::chain::is_explained(&after);
+        self.oracle.counts.set_aside += u64::from(by_itself);
+        if let Some(cut) = cut.filter(|_| !by_itself) {
+            self.note(|_| {
+                format!("the log has a hole; segment {} is cut by hand to {} bytes", cut.number, cut.end)
+            });
+            self.cut(cut);
+        }
+    }
+
+    /// Cuts a file of the log for good, as somebody would who looks after a hole.
+    fn cut(&mut self, cut: Cut) {
+        if let Some(&inode) = self.names.get(&segment_path(cut.number)) {
+            self.change(inode, Change::Truncate(cut.end));
+            self.sync_inode(inode);
+            self.inodes[inode].lock = None;
         }
     }
 
@@ -438,23 +454,24 @@ impl World {
         for machine in 0..self.machines.len() {
             self.machines[machine] = Machine::default();
         }
-        let bytes = self.log_bytes();
-        let Some(end) = super::oracle::end_before_hole(&bytes) else {
+        let Some(cut) = super::chain::hole(&self.log_files()) else {
             self.oracle.counts.false_alarms += 1;
             return;
         };
-        self.note(|_| format!("the log is cut by hand to {end} bytes"));
-        if let Some(&inode) = self.names.get(Path::new(super::PATH)) {
-            self.change(inode, Change::Truncate(end));
-            self.sync_inode(inode);
-            self.inodes[inode].lock = None;
-        }
-        self.oracle.judge_repair(&bytes[..end]);
+        self.note(|_| format!("segment {} of the log is cut by hand to {} bytes", cut.number, cut.end));
+        self.cut(cut);
+        let after = self.log_files();
+        self.oracle.judge_repair(&after);
     }
 
-    /// The bytes of the log as the disk's machine or the server has them.
-    pub(crate) fn log_bytes(&self) -> Vec<u8> {
-        self.names.get(Path::new(super::PATH)).map_or_else(Vec::new, |&inode| self.inodes[inode].bytes.clone())
+    /// The files of the log as the disk's machine or the server has them.
+    pub(crate) fn log_files(&self) -> Files {
+        let number = |name: &Path| -> Option<u64> {
+            let name = name.to_str()?.strip_prefix(super::PATH)?;
+            if name.is_empty() { Some(0) } else { name.strip_prefix('.')?.parse().ok() }
+        };
+        let files = self.names.iter().filter_map(|(name, &inode)| Some((number(name)?, inode)));
+        files.map(|(number, inode)| (number, self.inodes[inode].bytes.clone())).collect()
     }
 
     pub(crate) fn random_byte(&mut self) -> u8 {
@@ -471,6 +488,30 @@ impl World {
             self.durable_names.insert(path.to_path_buf(), inode);
         }
         inode
+    }
+
+    /// Removes a name. Over the network a file that the same machine has open gets another one, and other machines that
+    /// have it open find nothing there any more.
+    pub(crate) fn unlink(&mut self, path: &Path, machine: usize) -> bool {
+        let Some(inode) = self.names.remove(path) else {
+            return false;
+        };
+        if self.is_network() {
+            self.lose_name(inode, machine);
+            self.sync_names();
+        }
+        true
+    }
+
+    /// A file has lost its name on a server.
+    pub(crate) fn lose_name(&mut self, inode: usize, machine: usize) {
+        if self.open.values().any(|open| open.inode == inode && open.machine == machine) {
+            self.names.insert(PathBuf::from(format!("/.nfs{inode:08}")), inode);
+            return;
+        }
+        for open in self.open.values_mut().filter(|open| open.inode == inode) {
+            open.broken = Some(errno::ESTALE);
+        }
     }
 
     pub(crate) fn sync_names(&mut self) {
@@ -557,7 +598,10 @@ fn draw_survival(inode: &Inode, draw: &mut Draw) -> Survival {
 pub(crate) enum Call {
     Kind,
     Open,
+    Make,
     Rename,
+    List,
+    Unlink,
     SyncDir,
     Random,
     Read,
@@ -566,6 +610,7 @@ pub(crate) enum Call {
     Stat,
     Sync,
     Truncate,
+    Punch,
     TryLock,
     Unlock,
     FileSystem,

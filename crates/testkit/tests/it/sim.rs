@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 use trialog_testkit::sim::{
-    Bug, Faults, Hole, Keep, Medium, Outcome, Plan, Role, Subject, images, judge_hole, run, run_with, shrink,
+    Bug, CompactionBug, Compactions, Faults, Hole, Keep, Medium, Outcome, Plan, Role, Subject, images, judge_hole,
+    run, run_with, shrink,
 };
 
 fn assert_holds(plan: &Plan) -> Outcome {
@@ -25,14 +26,17 @@ fn the_journal_on_a_file_holds_in_every_world() {
 
 #[test]
 fn crash_images_hold_what_was_promised() {
-    let mut images = 0;
+    let (mut images, mut by_claims) = (0, 0);
     for seed in 0..12 {
         let tally = images::check_seed(seed);
         assert_eq!(tally.failure, None, "seed {seed}");
         assert_eq!(tally.mistaken, 0, "seed {seed}: damage was taken for a loss of power");
         images += tally.images;
+        by_claims += tally.mistaken_by_claims;
     }
     assert!(images > 1000, "only {images} images");
+    // The canary: a rule that does not look into the hole would set aside what was promised, and these images show it.
+    assert!(by_claims > 10, "only {by_claims} damages would fool a rule that goes by claims alone");
 }
 
 #[test]
@@ -102,6 +106,28 @@ fn every_planted_mistake_is_found_out() {
     }
 }
 
+/// A compactor with a mistake is found out, in a world in which one without it holds.
+#[test]
+fn every_mistake_of_a_compactor_is_found_out() {
+    for bug in CompactionBug::ALL {
+        let fails = |seed, bug| {
+            let mut plan = Plan::draw(seed);
+            let grace = std::time::Duration::ZERO;
+            let compaction = Compactions { ppm: 200_000, fold_ppm: 500_000, grace, bug };
+            plan.compaction = Some(compaction);
+            // A hole reaches into a seal only if there is something to give back before it.
+            plan.mix.attr_bytes_max = 6000;
+            plan.mix.attrs = 4;
+            plan.holes = true;
+            plan.calls = 600;
+            !run(&plan).violations.is_empty()
+        };
+        let found = (0..SEEDS_FOR_A_MISTAKE).find(|&seed| fails(seed, Some(bug)) && !fails(seed, None));
+        println!("{bug:?}: {found:?}");
+        assert!(found.is_some(), "{bug:?} was not found in {SEEDS_FOR_A_MISTAKE} seeds");
+    }
+}
+
 /// A failing run is made small, and its small form fails again.
 #[test]
 fn a_failing_run_is_shrunk() {
@@ -124,6 +150,7 @@ fn a_flipped_bit_is_no_loss_of_power() {
         plan.calls = 200;
         plan.medium = Medium::Local;
         plan.machines = 1;
+        plan.compaction = None;
         plan.faults = Faults::default();
         let log = run(&plan).log;
         let ends = ends(&log);
