@@ -69,7 +69,7 @@ pub struct OpenOptions {
     durability: DurabilityLevel,
     lock_wait_max: Option<Duration>,
     no_snapshots: bool,
-    compaction: bool,
+    no_compaction: bool,
     keep_history: bool,
     lease: Option<Duration>,
 }
@@ -120,11 +120,11 @@ impl OpenOptions {
 
     /// Whether the log is compacted by itself: once its records take 64 MiB and twice what their state takes, one of the
     /// processes writes that state at the beginning of the log's next file, while all go on working, and a minute later the
-    /// space of the records is given back. [`Storage::compact`] does it at any time. Default: false,
-    /// since `trialog-inspect` does not yet look into logs of several files.
+    /// space of the records is given back. [`Storage::compact`] does it at any time. A log of several files is copied and
+    /// moved with all of them. Default: true.
     #[must_use]
     pub fn compaction(mut self, compaction: bool) -> OpenOptions {
-        self.compaction = compaction;
+        self.no_compaction = !compaction;
         self
     }
 
@@ -197,10 +197,10 @@ impl OpenOptions {
     fn open_with(&self, journal: Box<dyn Journal>, lease: Option<Duration>) -> Result<Storage> {
         let snapshots = if self.no_snapshots { Snapshots::Off } else { SNAPSHOTS };
         let history = if self.keep_history { History::Kept } else { History::Folded };
-        let compaction = if self.compaction {
-            Compaction::Auto { bytes_min: COMPACTION_BYTES_MIN, growth: COMPACTION_GROWTH, history }
-        } else {
+        let compaction = if self.no_compaction {
             Compaction::Off
+        } else {
+            Compaction::Auto { bytes_min: COMPACTION_BYTES_MIN, growth: COMPACTION_GROWTH, history }
         };
         let inner = trialog_storage::Storage::with_policies(journal, snapshots, compaction)?;
         Ok(Storage::new(Arc::new(inner), self.durability, history, lease))
