@@ -1,6 +1,7 @@
 //! Where to look next. A sampler is a pure function of a view, a trial's number and the study's seed: the same
 //! three give the same suggestion in any process, after any restart. Nothing here reaches a log.
 
+mod auto;
 mod brute_force;
 pub mod cma;
 mod follow;
@@ -18,6 +19,7 @@ pub mod space;
 mod tpe;
 mod unit;
 
+pub use auto::Auto;
 pub use brute_force::BruteForce;
 pub use cma::{CmaEs, CmaOptions};
 pub use forest::{Forest, ForestOptions, TreeKind};
@@ -63,6 +65,12 @@ pub trait Sampler: Send + Sync {
     fn is_exhausted(&self, view: &StudyView) -> bool {
         let _ = view;
         false
+    }
+
+    /// What the sampler does at this point of the study and why, in words, if it has a choice.
+    fn explain(&self, view: &StudyView) -> Option<String> {
+        let _ = view;
+        None
     }
 }
 

@@ -103,4 +103,8 @@ impl Sampler for PartialFixed {
     fn is_exhausted(&self, view: &StudyView) -> bool {
         self.base.is_exhausted(view)
     }
+
+    fn explain(&self, view: &StudyView) -> Option<String> {
+        self.base.explain(view)
+    }
 }

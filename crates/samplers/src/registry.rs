@@ -5,13 +5,19 @@ use std::sync::Arc;
 use trialog_ops::ComponentSpec;
 pub use trialog_ops::{Options, SpecError};
 
-use crate::{BruteForce, CmaEs, Forest, Gp, Grid, Nsga2, Nsga3, PartialFixed, Qmc, Random, Sampler, Tpe};
+use crate::{Auto, BruteForce, CmaEs, Forest, Gp, Grid, Nsga2, Nsga3, PartialFixed, Qmc, Random, Sampler, Tpe};
 
 /// One sampler that can be named.
 pub type Entry = trialog_ops::Entry<dyn Sampler>;
 
 /// All samplers.
 pub const REGISTRY: &[Entry] = &[
+    Entry {
+        name: "auto",
+        version: 1,
+        about: "chooses among the others by the space, the trials, objectives, constraints and workers",
+        build: |options| Ok(Arc::new(Auto::from_options(options)?)),
+    },
     Entry {
         name: "tpe",
         version: 1,
