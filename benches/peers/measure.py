@@ -225,6 +225,8 @@ MEASURES = {
     "tpe-ask-10k": tpe_ask,
     "replay-1m": replay,
     "open-50k": open_study,
+    "optuna-random-disk": file_random,
+    "optuna-open-50k": open_study,
     "bytes-per-trial": bytes_per_trial,
     "best-trial-10k": best_trial,
     "ask-with-dead-worker-10k": ask_with_dead_worker,

@@ -21,6 +21,8 @@ const GOLDEN_SNAPSHOT: &str = include_str!("../../crates/replay/tests/it/golden/
 const GOLDEN_SNAPSHOT_3: &str = include_str!("../../crates/replay/tests/it/golden/snapshot-3.hex");
 const GOLDEN_LOG: &[u8] = include_bytes!("../../crates/journal-file/tests/golden/log-v1.bin");
 
+const GOLDEN_OPTUNA: &str = include_str!("../../crates/codec/tests/golden/optuna/5.0.0.log");
+
 const PATH: &str = "study.tlog";
 
 fn main() -> std::io::Result<()> {
@@ -30,6 +32,7 @@ fn main() -> std::io::Result<()> {
     save("header", headers())?;
     save("json", texts(JSON))?;
     save("url", texts(URLS))?;
+    save("optuna", optuna_lines())?;
     let drawn = (0..4).map(|seed| (format!("drawn-{seed}"), noise(seed, 600 << seed)));
     save("replay", drawn)?;
     save("snapshot", snapshots())?;
@@ -55,6 +58,14 @@ fn save(target: &str, seeds: impl IntoIterator<Item = (impl AsRef<str>, Vec<u8>)
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter_map(|digit| (digit as char).to_digit(16)).map(|it| it as u8).collect();
     digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+/// One line of each kind, and some together.
+fn optuna_lines() -> Vec<(String, Vec<u8>)> {
+    let starts = |op: usize| move |line: &&str| line.starts_with(&format!("{{\"op_code\":{op},"));
+    let one = |op| (format!("op-{op}"), GOLDEN_OPTUNA.lines().find(starts(op)).unwrap_or_default().into());
+    let several: Vec<&str> = GOLDEN_OPTUNA.lines().step_by(20).collect();
+    (0..10).map(one).chain([("several".to_owned(), several.join("\n").into_bytes())]).collect()
 }
 
 fn golden_records() -> impl Iterator<Item = (String, Vec<u8>)> {

@@ -13,6 +13,7 @@ mod memory;
 mod mend;
 mod mutate;
 pub mod open;
+pub mod optuna;
 pub mod record;
 pub mod replay;
 pub mod snapshot;

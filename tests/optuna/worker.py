@@ -131,7 +131,7 @@ def rich(storage):
     study.tell(failed, state=TrialState.FAIL)
     study.add_trial(
         optuna.trial.create_trial(
-            values=[1, 2],
+            values=[1.0, 2.0],
             params={"int": 5, "step": 0.3, "odd": "\u00e9"},
             distributions={name: distributions[name] for name in ["int", "step", "odd"]},
             user_attrs={"x": [1]},

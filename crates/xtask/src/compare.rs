@@ -55,6 +55,8 @@ const MEASURES: &[Measure] = &[
     measure("tpe-ask-10k", Better::Lower, Place::Disk, 10_000, 3),
     Measure { n_peers: 20_000, ..measure("replay-1m", Better::Lower, Place::Ram, 1_000_000, 3) },
     measure("open-50k", Better::Lower, Place::Ram, 50_000, 3),
+    measure("optuna-random-disk", Better::Higher, Place::Disk, 500, 5),
+    measure("optuna-open-50k", Better::Lower, Place::Ram, 50_000, 3),
     measure("bytes-per-trial", Better::Lower, Place::Ram, 1_000, 1),
     measure("best-trial-10k", Better::Lower, Place::Disk, 10_000, 3),
     measure("ask-with-dead-worker-10k", Better::Lower, Place::Disk, 10_000, 3),

@@ -3,6 +3,7 @@
 mod document;
 mod errors;
 mod golden;
+mod optuna;
 mod properties;
 mod samples;
 mod sizes;
