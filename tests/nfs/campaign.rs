@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::Outcome;
 use crate::check::{self, Diaries};
 use crate::guest::{self, HOST, LEASE, Machine, Place, until, until_within};
-use crate::worker::{ENOUGH, STOP};
+use crate::worker::{ENOUGH, LOCK_WAIT, STOP};
 
 const STUDY: &str = "runs.tlog";
 const PLAIN: &str = "plain.tlog";
@@ -78,8 +78,11 @@ pub(crate) fn run() -> Outcome {
         machine.mount(version)?;
         println!("\nNFS version {version}");
         let canary = if index == 0 { canary(&machine, version) } else { Ok(()) };
-        let figures = canary.and_then(|()| figures(&machine, version, &plan));
-        let outcome = figures.and_then(|()| campaign(&machine, version, &plan));
+        let outcome = canary.and_then(|()| {
+            // Slow is a fault, and no reason not to look whether it is right.
+            faults.extend(figures(&machine, version, &plan)?.map(|slow| format!("version {version}: {slow}")));
+            campaign(&machine, version, &plan)
+        });
         if let Err(problem) = outcome {
             println!("version {version}: {problem}");
             faults.push(format!("version {version}: {problem}"));
@@ -222,13 +225,44 @@ impl<'a> Crew<'a> {
 
     /// Everybody writes again: nothing that was done has stopped anyone for good.
     fn recover(&mut self) -> Outcome {
-        self.through("everybody goes on", |crew| {
-            let writers = crew.workers.iter().filter(|worker| matches!(worker.role, "study" | "append"));
-            let writers: Vec<(&Worker, usize)> = writers.map(|worker| (worker, words(worker))).collect();
-            writers.iter().try_for_each(|(worker, before)| {
-                let what = format!("a word from {}, which ends with: {}", worker.shown(), worker.last_line());
-                until_within(END_WITHIN, &what, || words(worker) > *before)
-            })
+        self.through("everybody goes on", |crew| match crew.wait_for_words() {
+            // A request for a lock that the cable held back, and that the client repeated, can come to the server after
+            // the unlock: in version 3 nothing tells it from a new one, and its client knows nothing of it.
+            Err(problem) if crew.folder.starts_with('3') && crew.is_locked_by_nobody() => {
+                println!("    {problem}");
+                println!("    the server keeps a lock that nobody has, and is restarted to be rid of it");
+                crew.machine.stop_server()?;
+                crew.machine.start_server()?;
+                crew.wait_for_words()
+            }
+            outcome => outcome,
+        })
+    }
+
+    fn wait_for_words(&self) -> Outcome {
+        let writers = self.workers.iter().filter(|worker| matches!(worker.role, "study" | "append"));
+        let writers: Vec<(&Worker, usize)> = writers.map(|worker| (worker, words(worker))).collect();
+        writers.iter().try_for_each(|(worker, before)| {
+            let what = format!("a word from {}", worker.shown());
+            let said = until_within(END_WITHIN, &what, || words(worker) > *before);
+            said.map_err(|problem| format!("{problem}, which ends with: {}", worker.last_line()))
+        })
+    }
+
+    /// True if everybody who writes the same log waits for its lock.
+    fn is_locked_by_nobody(&self) -> bool {
+        let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+        locks.lines().filter(|line| line.contains("POSIX") || line.contains("OFDLCK")).for_each(|line| {
+            println!("    lock {line}");
+        });
+        ["study", "append"].iter().any(|role| {
+            let mut those = self.workers.iter().filter(|worker| worker.role == *role);
+            let is_waiting = |worker: &Worker| {
+                let before = words(worker);
+                let said = until_within(LOCK_WAIT, "a word", || words(worker) > before);
+                said.is_err() && worker.last_line().starts_with("refused locked")
+            };
+            those.all(is_waiting)
         })
     }
 
@@ -283,7 +317,9 @@ impl<'a> Crew<'a> {
             start.elapsed().as_secs_f64()
         );
         for log in [STUDY, PLAIN] {
-            println!("    refused meanwhile, {log}: {}", self.read(log)?.refusals());
+            let diaries = self.read(log)?;
+            println!("    refused meanwhile, {log}: {}", diaries.refusals());
+            diaries.refused_otherwise().iter().for_each(|said| println!("      {said}"));
         }
         Ok(())
     }
@@ -329,8 +365,9 @@ fn canary(machine: &Machine, version: &str) -> Outcome {
     }
 }
 
-/// What is durable in a second, and how long a dead holder is in the way.
-fn figures(machine: &Machine, version: &str, plan: &Plan) -> Outcome {
+/// What is durable in a second, and how long a dead holder is in the way. Says if that is slower than promised; the
+/// short case is too short to say.
+fn figures(machine: &Machine, version: &str, plan: &Plan) -> Outcome<Option<String>> {
     let mut crew = Crew::new(machine, &format!("{version}/figures"))?;
     for index in 0..4 {
         crew.start("append", Place::Client(index % 2))?;
@@ -358,10 +395,9 @@ fn figures(machine: &Machine, version: &str, plan: &Plan) -> Outcome {
         times.len()
     );
     // A machine that is shared with others is late now and then; half of the time it is not.
-    if !plan.quick && (rate < APPENDS_MIN || median > HANDOVER_MAX) {
-        return Err(format!("too slow: {APPENDS_MIN} appends/s and {:.0} ms are promised", millis(HANDOVER_MAX)));
-    }
-    Ok(())
+    let is_slow = !plan.quick && (rate < APPENDS_MIN || median > HANDOVER_MAX);
+    let promised = || format!("too slow: {APPENDS_MIN} appends/s and {:.0} ms are promised", millis(HANDOVER_MAX));
+    Ok(is_slow.then(promised))
 }
 
 fn millis(time: Duration) -> f64 {

@@ -1,6 +1,6 @@
 //! What the diaries claim, held against what the logs say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::ControlFlow;
 
@@ -49,6 +49,12 @@ impl Diaries {
         }
         let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") }
+    }
+
+    /// What was said in a refusal, but for a full disk's; each once.
+    pub(crate) fn refused_otherwise(&self) -> BTreeSet<&str> {
+        let refused = self.lines().filter(|(_, word, rest)| *word == "refused" && !rest.starts_with("full "));
+        refused.map(|(_, _, rest)| rest).take(TOLD_MAX).collect()
     }
 
     /// Errors that no fault excuses: a log is never damaged.

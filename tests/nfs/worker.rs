@@ -26,7 +26,7 @@ pub(crate) const ENOUGH: &str = "/mnt/enough";
 /// How long a worker may be silent before others take its trial over.
 const LEASE: Duration = Duration::from_secs(8);
 /// How long one waits for the lock: longer than any fault lasts, so that what comes of it is not only this error.
-const LOCK_WAIT: Duration = Duration::from_secs(60);
+pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// The length of what is appended to the plain log: a trial's.
