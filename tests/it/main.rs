@@ -25,4 +25,5 @@ mod scenarios;
 mod studies;
 mod support;
 mod table;
+mod transfer;
 mod void;

@@ -34,7 +34,10 @@ fn child() {
         wait_for_parent();
         return;
     }
-    if crate::leases::play(role, argument, &path) || crate::optuna::play(role, argument, &path) {
+    if crate::leases::play(role, argument, &path)
+        || crate::optuna::play(role, argument, &path)
+        || crate::transfer::play(role, argument, &path)
+    {
         return;
     }
     #[cfg(unix)]

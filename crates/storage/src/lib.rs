@@ -6,6 +6,7 @@ mod dialect;
 mod error;
 mod follow;
 mod optuna;
+mod past;
 mod session;
 
 pub use compaction::Compaction;

@@ -33,6 +33,7 @@ pub(crate) enum Kind {
     Objective { number: TrialNumber, source: BoxError },
     Url { url: String, detail: String },
     Table(TableError),
+    Transfer(trialog_transfer::Error),
     Invalid(String),
 }
 
@@ -101,6 +102,19 @@ impl Error {
         matches!(self.rejection(), Some(Reason::Voided { .. }))
     }
 
+    /// What is transferred would have to go on with a study that is another one, or that somebody else works on.
+    #[must_use]
+    pub fn is_other_study(&self) -> bool {
+        use trialog_transfer::Error::{Another, Differs, Interfered};
+        matches!(self.kind(), Kind::Transfer(Another { .. } | Differs { .. } | Interfered { .. }))
+    }
+
+    /// What was asked for lies before records that a compaction folded into a state.
+    #[must_use]
+    pub fn is_folded(&self) -> bool {
+        matches!(self.journal(), Some(trialog_journal::Error::Folded { .. }))
+    }
+
     /// The parameter is known with another kind of distribution, scale or other choices.
     #[must_use]
     pub fn is_incompatible(&self) -> bool {
@@ -116,6 +130,11 @@ impl Error {
                 | Kind::Distribution { .. }
                 | Kind::Url { .. }
                 | Kind::SeveralObjectives { .. }
+                | Kind::Transfer(
+                    trialog_transfer::Error::Directions { .. }
+                        | trialog_transfer::Error::Malformed { .. }
+                        | trialog_transfer::Error::Database { .. }
+                )
                 | Kind::Storage(trialog_storage::Error::Refused { .. })
         ) || matches!(self.journal(), Some(trialog_journal::Error::TooLarge { .. }))
             || matches!(
@@ -296,6 +315,7 @@ impl fmt::Display for Error {
             Kind::Objective { number, source } => write!(f, "the objective failed in trial {number}: {source}"),
             Kind::Url { url, detail } => write!(f, "cannot open {url:?}: {detail}"),
             Kind::Table(error) => error.fmt(f),
+            Kind::Transfer(error) => error.fmt(f),
             Kind::Invalid(detail) => f.write_str(detail),
         }
     }
@@ -308,6 +328,7 @@ impl std::error::Error for Error {
             Kind::Distribution { source, .. } => Some(source),
             Kind::Objective { source, .. } => Some(&**source),
             Kind::Table(error) => std::error::Error::source(error),
+            Kind::Transfer(error) => std::error::Error::source(error),
             _ => None,
         }
     }

@@ -31,6 +31,7 @@ mod space;
 mod storage;
 mod study;
 mod table;
+mod transfer;
 mod trial;
 mod values;
 mod verify;
@@ -46,6 +47,7 @@ pub use space::{Category, Float, Int, float, int};
 pub use storage::{Storage, StudySummary};
 pub use study::Study;
 pub use table::{Table, TableError};
+pub use transfer::At;
 pub use trial::{Pruned, Trial};
 pub use values::Values;
 pub use verify::{Difference, Rederived};
@@ -62,6 +64,8 @@ pub use trialog_pruners as pruners;
 pub use trialog_replay::{Amended, Change, ChangeKind, Digest, Late, StudyView, TrialView};
 /// Where to look next.
 pub use trialog_samplers as samplers;
+/// Studies from one storage to another, and from files: the options and reports of [`Storage`]'s methods.
+pub use trialog_transfer as transfers;
 
 /// The programs in the README are true.
 #[cfg(doctest)]

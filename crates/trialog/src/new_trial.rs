@@ -1,10 +1,9 @@
 //! A trial that was run elsewhere, to be added to a study.
 
 use trialog_ops::{
-    Choice, Distribution, Json, Op, Param, ParamDef, ParamRef, ParamValue, Timestamp, TrialId, TrialState,
-    TrialTemplate,
+    Choice, Distribution, Json, Op, Param, ParamDef, ParamRef, ParamValue, Timestamp, TrialState, TrialTemplate,
 };
-use trialog_replay::{ChangeKind, Reason, TrialView};
+use trialog_replay::Reason;
 
 use crate::error::{Error, Result};
 use crate::frozen::FrozenTrial;
@@ -133,45 +132,6 @@ impl From<&FrozenTrial> for NewTrial {
     }
 }
 
-/// The whole of a trial as it was before any change after its end, with every value as it stands in the log.
-pub(crate) fn copy_of(trial: TrialView<'_>) -> TrialTemplate {
-    let params = trial.params().map(|(name, distribution, value)| {
-        let def = ParamDef { name: name.to_owned(), distribution: distribution.clone() };
-        Param { param: ParamRef::Def(Box::new(def)), value }
-    });
-    let owned = |(key, value): (&str, &Json)| (key.to_owned(), value.clone());
-    let mut template = TrialTemplate {
-        state: trial.state(),
-        values: trial.values().collect(),
-        start: trial.start(),
-        end: trial.end(),
-        params: params.collect(),
-        reports: trial.told_reports().to_vec(),
-        user_attrs: trial.user_attrs().map(owned).collect(),
-        system_attrs: trial.system_attrs().map(owned).collect(),
-        constraints: trial.constraints().map(|(name, value)| (name.to_owned(), value)).collect(),
-    };
-    if let Some(before) = trial.before_changes() {
-        template.amend(&before);
-    }
-    template
-}
-
-/// The changes of a trial after its end, for its copy with this id.
-pub(crate) fn changes_of(trial: TrialView<'_>, copy: TrialId) -> impl Iterator<Item = Op> {
-    trial.changes().iter().map(move |change| {
-        let note = Box::new(change.note.clone());
-        match &change.what {
-            ChangeKind::Voided => Op::VoidTrial { trial: copy, note },
-            ChangeKind::Unvoided => Op::UnvoidTrial { trial: copy, note },
-            ChangeKind::Amended(amendment) => {
-                Op::AmendTrial { trial: copy, amendment: Box::new(amendment.clone()), note }
-            }
-            ChangeKind::Undone(place) => Op::UndoAmendment { trial: copy, change: *place, note },
-        }
-    })
-}
-
 /// About how many bytes an op takes in a record; at least as many where they are many.
 pub(crate) fn bytes_about(op: &Op) -> usize {
     let pair = |(key, value): &(String, Json)| 16 + key.len() + value.as_str().len();
@@ -188,19 +148,6 @@ pub(crate) fn bytes_about(op: &Op) -> usize {
                 + 20 * template.reports.len()
                 + template.user_attrs.iter().chain(&template.system_attrs).map(pair).sum::<usize>()
                 + template.constraints.iter().map(|(name, _)| 16 + name.len()).sum::<usize>()
-        }
-        Op::AmendTrial { amendment, note, .. } => {
-            let attrs = amendment.user_attrs.iter();
-            64 + note.by.len()
-                + note.reason.len()
-                + 9 * amendment.values.as_ref().map_or(0, Vec::len)
-                + attrs
-                    .map(|(key, value)| 16 + key.len() + value.as_ref().map_or(0, |it| it.as_str().len()))
-                    .sum::<usize>()
-                + amendment.constraints.iter().map(|(name, _)| 16 + name.len()).sum::<usize>()
-        }
-        Op::VoidTrial { note, .. } | Op::UnvoidTrial { note, .. } | Op::UndoAmendment { note, .. } => {
-            64 + note.by.len() + note.reason.len()
         }
         _ => 64,
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trialog_journal::{Durability, History};
-use trialog_ops::{Budget, Direction, Op, RetryPolicy, StudyId, Timestamp, TrialId, TrialNumber};
+use trialog_ops::{Direction, Op, StudyId, Timestamp, TrialId, TrialNumber};
 use trialog_replay::{Digest, Reason, StudyView, TrialView, Verdict};
 
 use crate::builder::StudyBuilder;
@@ -114,46 +114,6 @@ impl Storage {
         self.change(Op::DeleteStudy { study }, self.durability.of_results(), tried).map(drop)
     }
 
-    /// Copies a study with all its trials, here or to another storage. Running trials arrive as running. A copy
-    /// under the same name has the same [`Study::digest`](crate::Study::digest).
-    ///
-    /// # Errors
-    /// [`Error::is_not_found`], [`Error::is_duplicate`], or what the logs say; then a part of the copy may be there.
-    pub fn copy_study(&self, name: &str, target: &Storage, target_name: &str) -> Result<()> {
-        let source = self.find(name)?;
-        let study = target.create(target_name, source.directions().to_vec(), source.config().cloned())?;
-        let mut batch = Batch::new(target, || format!("copy study {name:?}"));
-        if let Some(names) = source.metric_names() {
-            batch.push(Op::SetMetricNames { study, names: names.to_vec() })?;
-        }
-        if *source.budget() != Budget::default() {
-            batch.push(Op::SetBudget { study, budget: *source.budget() })?;
-        }
-        if source.retry_policy() != RetryPolicy::default() {
-            batch.push(Op::SetRetryPolicy { study, policy: source.retry_policy() })?;
-        }
-        for (key, value) in source.user_attrs() {
-            batch.push(Op::SetStudyUserAttr { study, key: key.to_owned(), value: value.clone() })?;
-        }
-        for (key, value) in source.system_attrs() {
-            batch.push(Op::SetStudySystemAttr { study, key: key.to_owned(), value: value.clone() })?;
-        }
-        for trial in source.trials() {
-            batch.push(Op::AddTrial { study, template: Box::new(new_trial::copy_of(trial)) })?;
-        }
-        batch.finish()?;
-        let mut batch = Batch::new(target, || format!("copy the changes of trials of study {name:?}"));
-        let copy = target.view(study)?;
-        for trial in source.changed() {
-            // The copy is new, and its trials have the numbers of the others.
-            let Some(id) = copy.trial(trial.number()).map(TrialView::id) else { continue };
-            for op in new_trial::changes_of(trial, id) {
-                batch.push(op)?;
-            }
-        }
-        batch.finish()
-    }
-
     /// Compacts the log now: its state is written at the beginning of the log's next file, while other processes go on
     /// working, and the space of the records, and of deleted studies, is given back; unless
     /// [`keep_history`](crate::OpenOptions::keep_history) was asked for. Says whether it did: not every kind of storage
@@ -173,6 +133,10 @@ impl Storage {
     pub fn digest(&self) -> Result<Digest> {
         self.refresh()?;
         Ok(self.inner.digest())
+    }
+
+    pub(crate) fn inner(&self) -> &trialog_storage::Storage {
+        &self.inner
     }
 
     /// A look at a study by name.

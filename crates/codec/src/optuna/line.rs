@@ -177,7 +177,9 @@ impl Def {
         }
     }
 
-    fn read(name: &str, text: &str) -> Def {
+    /// A parameter as Optuna's storages have it: its distribution as JSON text, which may be one that Trialog does not have.
+    #[must_use]
+    pub fn read(name: &str, text: &str) -> Def {
         Def {
             name: name.to_owned(),
             distribution: parse_distribution(text),
