@@ -60,7 +60,7 @@ pub(crate) const NEEDS: &[Need] = &[
     },
     Need {
         purpose: "optuna-5",
-        why: "the tests share studies with Optuna's own workers",
+        why: "the tests share studies with Optuna's own workers, and import a database that it makes",
         programs: &[PYTHON],
         python: &["optuna==5.0.0", "redis==8.1.0"],
     },
