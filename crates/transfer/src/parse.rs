@@ -74,7 +74,10 @@ pub(crate) fn final_state_of(text: &str) -> Parsed<FinalState> {
 const VERBATIM: &str = "$json";
 
 pub(crate) fn json_value(json: &Json) -> Value {
-    let same = |value: &Value| value.to_string() == json.as_str() && value.get(VERBATIM).is_none();
+    let same = |value: &Value| {
+        let text = value.to_string();
+        text == json.as_str() && value.get(VERBATIM).is_none()
+    };
     json.to_value().filter(same).unwrap_or_else(|| json!({ VERBATIM: json.as_str() }))
 }
 

@@ -173,7 +173,7 @@ impl OptunaDb {
              WHERE study_id = ?1 AND (coalesce(number, trial_id), trial_id) > (?2, ?3)
              ORDER BY coalesce(number, trial_id), trial_id LIMIT {PAGE}"
         );
-        let mut statement = self.connection.prepare_cached(&query).map_err(|error| self.bad(error))?;
+        let mut statement = self.connection.prepare_cached(&query).map_err(|error| self.bad(error.to_string()))?;
         let rows = statement.query_map([study.id, number, id], |row| {
             Ok(Found {
                 id: row.get(0)?,
@@ -183,7 +183,7 @@ impl OptunaDb {
                 end: row.get(4)?,
             })
         });
-        rows.and_then(Iterator::collect).map_err(|error| self.bad(error))
+        rows.and_then(Iterator::collect).map_err(|error| self.bad(error.to_string()))
     }
 
     fn trial(&self, found: &Found) -> Result<Moved, Error> {
@@ -197,15 +197,18 @@ impl OptunaDb {
             false => template.end = None,
         }
         let query = "SELECT value, value_type FROM trial_values WHERE trial_id = ?1 ORDER BY objective";
-        for (value, kind) in self.all(query, Some(found.id), |row| Ok((row.get(0)?, row.get(1)?)))? {
-            template.values.push(float(value, kind).map_err(bad)?);
+        let rows = self.all(query, Some(found.id), |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?)))?;
+        for (value, kind) in rows {
+            template.values.push(float(value, kind.as_deref()).map_err(bad)?);
         }
         let query = "SELECT step, intermediate_value, intermediate_value_type FROM trial_intermediate_values
                      WHERE trial_id = ?1 ORDER BY step";
-        let rows = self.all(query, Some(found.id), |row| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?)))?;
+        let rows = self.all(query, Some(found.id), |row| {
+            Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get::<_, Option<String>>(2)?))
+        })?;
         for (step, value, kind) in rows {
             let step = u64::try_from(step).map_err(|_| bad(format!("it reported at step {step}")))?;
-            template.reports.push((step, float(value, kind).map_err(bad)?));
+            template.reports.push((step, float(value, kind.as_deref()).map_err(bad)?));
         }
         let query = "SELECT param_name, param_value, distribution_json FROM trial_params WHERE trial_id = ?1 ORDER BY param_id";
         let rows = self.all(query, Some(found.id), |row| {
@@ -261,16 +264,16 @@ impl OptunaDb {
         id: Option<i64>,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, Error> {
-        let mut statement = self.connection.prepare_cached(query).map_err(|error| self.bad(error))?;
+        let mut statement = self.connection.prepare_cached(query).map_err(|error| self.bad(error.to_string()))?;
         let rows = match id {
             Some(id) => statement.query_map([id], read).and_then(Iterator::collect),
             None => statement.query_map([], read).and_then(Iterator::collect),
         };
-        rows.map_err(|error| self.bad(error))
+        rows.map_err(|error| self.bad(error.to_string()))
     }
 
-    fn bad(&self, detail: impl ToString) -> Error {
-        Error::Database { path: self.path.clone(), detail: detail.to_string() }
+    fn bad(&self, detail: impl Into<String>) -> Error {
+        Error::Database { path: self.path.clone(), detail: detail.into() }
     }
 
     fn time(&self, text: &str) -> Result<Timestamp, String> {
@@ -290,8 +293,8 @@ struct Found {
 }
 
 /// A number and what kind it is: SQLite has no infinities and no NaN.
-fn float(value: Option<f64>, kind: Option<String>) -> Result<f64, String> {
-    match (kind.as_deref().unwrap_or("FINITE"), value) {
+fn float(value: Option<f64>, kind: Option<&str>) -> Result<f64, String> {
+    match (kind.unwrap_or("FINITE"), value) {
         ("FINITE", Some(value)) => Ok(value),
         ("INF_POS", _) => Ok(f64::INFINITY),
         ("INF_NEG", _) => Ok(f64::NEG_INFINITY),

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use trialog_ops::*;
-use trialog_replay::StudyView;
+use trialog_replay::{StudyView, TrialView};
 use trialog_storage::Storage;
 use trialog_transfer::{ContentDigest, Error, Head, Moved, ORIGIN, Options, copy, digest_of, merge, write};
 
@@ -58,7 +58,7 @@ fn studies_that_grew_apart() {
     assert_eq!(both.trials().filter(|trial| trial.value(0) == Some(4.0)).count(), 1, "the end that says more");
     assert_eq!(both.voided().count(), 2, "what was withdrawn anywhere is");
     assert!(both.trials().all(|trial| trial.system_attr(ORIGIN).is_some()));
-    let starts: Vec<_> = both.trials().map(|trial| trial.start()).collect();
+    let starts: Vec<_> = both.trials().map(TrialView::start).collect();
     assert!(starts.is_sorted());
     assert_eq!(digest(&[&a, &b]), digest(&[&b, &a]));
     assert_eq!(digest(&[&both, &b]), digest_of(&both));
