@@ -107,7 +107,7 @@ fn lines_of_others_are_read_as_python_would() {
     let odd = read(r#"{"op_code":6,"worker_id":"w","trial_id":0,"state":1,"values":["Infinity",-Infinity,true]}"#);
     match odd.expect("a line") {
         Line::SetState { change, .. } => {
-            assert_eq!(change.values, Some(vec![f64::INFINITY, f64::NEG_INFINITY, 1.0]))
+            assert_eq!(change.values, Some(vec![f64::INFINITY, f64::NEG_INFINITY, 1.0]));
         }
         other => panic!("{other:?}"),
     }
