@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import random
+import socket
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from peers import HIGH, LOW, NAMES, PEERS, suggest
 ASKS = 25
 WORKERS = 16
 MILLION = 1_000_000
+HUNDRED_THOUSAND = 100_000
 NEVER = 1_000_000_000
 
 
@@ -231,6 +233,56 @@ MEASURES = {
     "best-trial-10k": best_trial,
     "ask-with-dead-worker-10k": ask_with_dead_worker,
 }
+
+
+class Redis:
+    """A server of our own on a free port, without persistence."""
+
+    def __init__(self, directory):
+        import redis
+
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", directory]
+        self.server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        self.url = f"redis://127.0.0.1:{port}"
+        client = redis.Redis(port=port)
+        for _ in range(1000):
+            try:
+                client.ping()
+                return
+            except redis.ConnectionError:
+                time.sleep(0.01)
+        sys.exit("redis-server does not come up")
+
+    def __enter__(self):
+        return self.url
+
+    def __exit__(self, *_):
+        self.server.kill()
+        self.server.wait()
+
+
+def redis_random(peer, name, n, directory):
+    with Redis(directory) as url:
+        trial_rate(peer, peer.study(peer.redis_storage(url), peer.random(1)), name, n)
+
+
+def redis_open(peer, name, n, directory):
+    """Opens a study of n trials on Redis as its last user left it; scaled to 100,000."""
+    with Redis(directory) as url:
+        run_trials(peer, peer.study(peer.redis_storage(url), peer.random(1)), n)
+        clock = Clock()
+        study = peer.study(peer.redis_storage(url), peer.random(1))
+        check(peer.count(study), n)
+        wall, cpu = clock.read()
+    scale = HUNDRED_THOUSAND / n
+    figure(name, "s", wall * scale, cpu=cpu * scale, note=f"{n} trials, scaled to 100,000")
+
+
+MEASURES["redis-random"] = redis_random
+MEASURES["redis-open-100k"] = redis_open
 
 
 def main():

@@ -26,6 +26,10 @@ class Optuna:
         journal = self.optuna.storages.journal
         return journal.JournalStorage(journal.JournalFileBackend(path))
 
+    def redis_storage(self, url):
+        journal = self.optuna.storages.journal
+        return journal.JournalStorage(journal.JournalRedisBackend(url))
+
     def memory_storage(self):
         return self.optuna.storages.InMemoryStorage()
 

@@ -41,6 +41,9 @@ const MEASURES: &[(&str, Measure)] = &[
     ("open-50k", open_study),
     ("optuna-random-disk", optuna_random),
     ("optuna-open-50k", optuna_open),
+    ("redis-random", redis_random),
+    ("redis-open-100k", redis_open),
+    ("redb-random-disk", redb_random),
     ("open-1m", open_study),
     ("bytes-per-trial", bytes_per_trial),
     ("best-trial-10k", best_trial),
@@ -131,6 +134,56 @@ fn check(study: &Study, expected: usize) -> Result<(), BoxError> {
 
 fn file_random(given: &Given) -> Result<(), BoxError> {
     trial_rate(given, &random_study(&trialog::open(journal(&given.dir))?, 1)?)
+}
+
+fn redb_random(given: &Given) -> Result<(), BoxError> {
+    let url = format!("redb:{}", given.dir.join("study.redb").display());
+    trial_rate(given, &random_study(&trialog::open(url)?, 1)?)
+}
+
+/// A server of our own on a free port, without persistence.
+struct Redis {
+    server: std::process::Child,
+    url: String,
+}
+
+impl Redis {
+    fn start(given: &Given) -> Result<Redis, BoxError> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]).arg(&given.dir);
+        let server = command.stdout(Stdio::null()).spawn()?;
+        let url = format!("redis://127.0.0.1:{port}");
+        // Opening tries again for as long as it takes the server to come up.
+        let redis = Redis { server, url };
+        trialog::open(&redis.url)?;
+        Ok(redis)
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn redis_random(given: &Given) -> Result<(), BoxError> {
+    let redis = Redis::start(given)?;
+    trial_rate(given, &random_study(&trialog::open(&redis.url)?, 1)?)
+}
+
+/// Opens a study of `n` trials on Redis as its last user left it; scaled to 100,000.
+fn redis_open(given: &Given) -> Result<(), BoxError> {
+    let redis = Redis::start(given)?;
+    run_trials(&random_study(&trialog::open(&redis.url)?, 1)?, given.n)?;
+    let clock = Clock::start();
+    let study = trialog::open(&redis.url)?.study("bench").load()?;
+    let (wall, cpu) = clock.read();
+    check(&study, given.n)?;
+    let scale = 100_000.0 / given.n as f64;
+    figure(given, "s", wall * scale, &json!({ "cpu": cpu * scale, "trials": given.n }));
+    Ok(())
 }
 
 fn memory_random(given: &Given) -> Result<(), BoxError> {

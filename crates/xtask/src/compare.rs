@@ -38,6 +38,8 @@ struct Measure {
     /// The same for the peers, where they would take minutes. A figure that depends on it, they scale.
     n_peers: u32,
     repetitions: u32,
+    /// Who else can do it, by the first word of the peer's program; all of them if there is none.
+    peers: &'static [&'static str],
 }
 
 /// Enough to see that everything runs.
@@ -45,6 +47,9 @@ const N_QUICK: u32 = 32;
 
 /// The disk measurement against which a bare write-and-sync loop is held.
 const ON_DISK: &str = "file-random-disk";
+
+/// The measurement in a redb file, against which our own file journal does the same.
+const IN_REDB: &str = "redb-random-disk";
 
 const MEASURES: &[Measure] = &[
     measure(ON_DISK, Better::Higher, Place::Disk, 500, 5),
@@ -57,13 +62,27 @@ const MEASURES: &[Measure] = &[
     measure("open-50k", Better::Lower, Place::Ram, 50_000, 3),
     measure("optuna-random-disk", Better::Higher, Place::Disk, 500, 5),
     measure("optuna-open-50k", Better::Lower, Place::Ram, 50_000, 3),
+    Measure { n_peers: 200, peers: &["optuna"], ..measure("redis-random", Better::Higher, Place::Ram, 5_000, 3) },
+    Measure {
+        n_peers: 2_000,
+        peers: &["optuna"],
+        ..measure("redis-open-100k", Better::Lower, Place::Ram, 100_000, 1)
+    },
+    Measure { peers: &["ours"], ..measure(IN_REDB, Better::Higher, Place::Disk, 500, 5) },
     measure("bytes-per-trial", Better::Lower, Place::Ram, 1_000, 1),
     measure("best-trial-10k", Better::Lower, Place::Disk, 10_000, 3),
     measure("ask-with-dead-worker-10k", Better::Lower, Place::Disk, 10_000, 3),
 ];
 
 const fn measure(name: &'static str, better: Better, place: Place, n: u32, repetitions: u32) -> Measure {
-    Measure { name, better, place, n, n_peers: n, repetitions }
+    Measure { name, better, place, n, n_peers: n, repetitions, peers: &[] }
+}
+
+impl Measure {
+    fn is_for(&self, contestant: &Contestant) -> bool {
+        let word = contestant.words.last().and_then(|word| word.to_str());
+        self.peers.is_empty() || word.is_none_or(|word| self.peers.contains(&word))
+    }
 }
 
 /// Someone who can be measured: a program and its first words.
@@ -113,7 +132,7 @@ pub(crate) fn smoke(root: &Path) -> Outcome {
     let mut contestants = workshop.peers()?;
     contestants.push(workshop.ours("dev")?);
     for measure in MEASURES {
-        for contestant in &contestants {
+        for contestant in contestants.iter().filter(|contestant| measure.is_for(contestant)) {
             let figure = workshop.ask(contestant, measure, N_QUICK)?;
             if !(figure.value.is_finite() && figure.value > 0.0) {
                 return Err(format!("{} of {} is {}", measure.name, contestant.name, figure.value));
@@ -135,6 +154,8 @@ fn compare(
 ) -> Outcome<Vec<Row>> {
     let (n, n_peers) = if quick { (N_QUICK, N_QUICK) } else { (measure.n, measure.n_peers) };
     let repetitions = if quick { 1 } else { measure.repetitions };
+    let peers: Vec<&Contestant> = peers.iter().filter(|peer| measure.is_for(peer)).collect();
+    let mut files = Vec::new();
     let mut our_figures = Vec::new();
     let mut peer_figures: Vec<Vec<Figure>> = peers.iter().map(|_| Vec::new()).collect();
     let mut floors = Vec::new();
@@ -143,6 +164,10 @@ fn compare(
         our_figures.push(workshop.ask(ours, measure, n)?);
         for (peer, figures) in peers.iter().zip(&mut peer_figures) {
             figures.push(workshop.ask(peer, measure, n_peers)?);
+        }
+        if measure.name == IN_REDB {
+            let file = MEASURES.iter().find(|other| other.name == ON_DISK);
+            files.push(workshop.ask(ours, file.expect("it is in the table"), n)?);
         }
         if measure.name == ON_DISK {
             floors.push(Figure::floor(floor::syncs_per_second(&workshop.disk, n)?));
@@ -156,6 +181,10 @@ fn compare(
             row.note = Some(format!("ours at {n} trials, theirs at {n_peers}"));
         }
         rows.push(row);
+    }
+    if !files.is_empty() {
+        let file = best(&files, Better::Higher)?;
+        rows.push(Row::new(measure.name, figure, "our file journal", file, Better::Higher)?);
     }
     if !floors.is_empty() {
         let floor = best(&floors, Better::Higher)?;

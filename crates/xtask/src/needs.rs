@@ -55,8 +55,8 @@ pub(crate) const NEEDS: &[Need] = &[
     Need {
         purpose: "peers",
         why: "the comparison runs the same work through the libraries people use today",
-        programs: &[PYTHON],
-        python: &["optuna==5.0.0", "rustuna==0.2.0", "numpy==2.4.6"],
+        programs: &[PYTHON, REDIS],
+        python: &["optuna==5.0.0", "rustuna==0.2.0", "numpy==2.4.6", "redis==8.1.0"],
     },
     Need {
         purpose: "optuna-5",
