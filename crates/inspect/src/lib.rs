@@ -13,14 +13,17 @@ mod source;
 mod stat;
 mod tracker;
 mod verify;
+mod why;
+mod window;
 
 pub use doctor::{Doctor, Mode, NoHelper, Outcome, Probe, Spawner, doctor, judge, promises};
 pub use error::Error;
 pub use history::{Moment, as_of, as_of_on, digest_at};
 pub use peer::doctor_helper;
-pub use repair::{LOST_TRIAL_ATTR, LeftOut, Repair, SetAside, Trust, Why, repair, repair_on};
+pub use repair::{LOST_TRIAL_ATTR, LeftOut, Repair, SetAside, Trust, repair, repair_on};
 pub use scan::{Damage, DamageKind, TornTail};
 pub use source::SegmentFile;
 pub use stat::{LARGEST_KEPT, LargeRecord, OpShare, Stat, StudyStat, stat, stat_on};
 pub use tracker::{Counts, Readable};
 pub use verify::{Affected, OpenTrial, Report, SnapshotCheck, verify, verify_on};
+pub use why::Why;

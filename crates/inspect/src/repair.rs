@@ -35,6 +35,7 @@ use crate::scan::{Damage, DamageKind, Found, TornTail};
 use crate::source::{Seen, Source};
 use crate::tracker::{Counts, Readable, Tracker, key_of, params_of, study_of, times_of, trial_of};
 use crate::verify::{self, Affected, is_placed, unreadable};
+use crate::why::Why;
 
 /// The system attribute that marks a placeholder for a lost trial.
 pub const LOST_TRIAL_ATTR: &str = "trialog:lost";
@@ -109,20 +110,6 @@ pub struct LeftOut {
     pub op: &'static str,
     /// What kept it out.
     pub why: Why,
-}
-
-/// Why an op could not be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Why {
-    /// It makes something, and how many were made before it is not known, so neither is its number.
-    Numbers,
-    /// It names a trial that was made behind the loss or in it.
-    Trial(u64),
-    /// It names a study that was made behind the loss or in it.
-    Study(u32),
-    /// It names a parameter whose definition is lost.
-    Param(u32),
 }
 
 /// A record that was not taken over.
@@ -797,16 +784,5 @@ impl fmt::Display for Repair {
             writeln!(f, "  left out: {tail}")?;
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Why::Numbers => f.write_str("its number depends on what is lost"),
-            Why::Trial(id) => write!(f, "which trial has id {id} depends on what is lost"),
-            Why::Study(id) => write!(f, "which study has id {id} depends on what is lost"),
-            Why::Param(key) => write!(f, "the definition of parameter {key} may be lost"),
-        }
     }
 }

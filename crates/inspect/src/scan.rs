@@ -19,8 +19,8 @@ use trialog_journal::seal::Seal;
 
 use crate::mend::{Checksum, mend, mend_part};
 use crate::repair::UNFINISHED;
+use crate::window::Window;
 
-const WINDOW_BYTES: usize = 256 << 10;
 const BUDGET_FACTOR: u64 = 16;
 const BUDGET_BYTES_MIN: u64 = 1 << 20;
 /// The longest part of a snapshot that one frame has: so much is looked at to mend one.
@@ -793,38 +793,4 @@ fn tail(window: &mut Window<'_>, tip: Tip, walk: &mut Walk, visit: &mut Visit<'_
     }
     walk.tail = Some(torn);
     Ok(())
-}
-
-/// A file, read forward in large pieces.
-struct Window<'a> {
-    source: &'a dyn ReadAt,
-    segment: u64,
-    end: u64,
-    at: u64,
-    buf: Vec<u8>,
-}
-
-impl Window<'_> {
-    /// The bytes from `offset` on: at least `want`, unless the file ends before.
-    fn bytes(&mut self, offset: u64, want: usize) -> io::Result<&[u8]> {
-        let room = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let want = want.min(room);
-        let has = offset.checked_sub(self.at).and_then(|skip| usize::try_from(skip).ok());
-        if let Some(skip) = has
-            && skip.checked_add(want).is_some_and(|need| need <= self.buf.len())
-        {
-            return Ok(&self.buf[skip..]);
-        }
-        self.buf.resize(want.max(WINDOW_BYTES).min(room), 0);
-        self.at = offset;
-        let got = frame::read_full(self.source, offset, &mut self.buf)?;
-        self.buf.truncate(got);
-        Ok(&self.buf)
-    }
-
-    /// A copy of so many bytes, or of fewer if the file ends before.
-    fn exactly(&mut self, offset: u64, want: usize) -> io::Result<Vec<u8>> {
-        let bytes = self.bytes(offset, want)?;
-        Ok(bytes[..want.min(bytes.len())].to_vec())
-    }
 }

@@ -2,10 +2,11 @@
 //! cut and no flip in either file gives another state than the log's.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::logs::{LOG, Log, TARGET, every_op, fold};
-use trialog_codec::encode_record;
+use trialog_codec::{decode_record, encode_record};
 use trialog_inspect::{
     DamageKind, Error, Moment, Repair, Report, SnapshotCheck, Trust, as_of_on, repair_on, stat_on, verify_on,
 };
@@ -17,7 +18,6 @@ use trialog_journal_file::os::Os as _;
 use trialog_journal_file::{FileJournal, Options};
 use trialog_ops::{Record, Timestamp};
 use trialog_replay::{Digest, State};
-use trialog_storage::Storage;
 use trialog_testkit::FakeOs;
 
 /// The files of a log, by the segments' numbers.
@@ -141,9 +141,15 @@ fn look(files: &Files, trust: Trust) -> Result<(Report, Repair, State), Error> {
     assert!(after.is_clean() && after.tail.is_none() && !after.unfinished, "{after}");
     assert_eq!((&after.readable.digest, after.folded), (&repair.readable.digest, repair.base));
     let journal = FileJournal::open_on(std::sync::Arc::new(os.process(9)), TARGET, &Options::default()).unwrap();
-    let storage = Storage::new(Box::new(journal)).unwrap();
-    assert_eq!(storage.digest(), after.readable.digest);
-    Ok((report, repair, storage.with_state(State::clone)))
+    let base = journal.load_base().unwrap();
+    let mut state = base.map_or_else(State::new, |(_, bytes)| State::read_snapshot(&bytes).unwrap());
+    let read = journal.read(Seq(state.records()), &mut |_, bytes| {
+        state.apply(&decode_record(bytes).unwrap(), &mut Vec::new());
+        ControlFlow::Continue(())
+    });
+    read.unwrap();
+    assert_eq!(state.digest(), after.readable.digest);
+    Ok((report, repair, state))
 }
 
 #[test]
