@@ -70,6 +70,12 @@ pub(crate) enum Command {
     Budget(BudgetArgs),
     /// Show or set whether lost trials are tried again; or enqueue a finished trial's parameters once more.
     Retry(Retry),
+    /// Withdraw a finished trial: it counts for nothing from here on, and stays in the log.
+    Void(Decide),
+    /// Let a withdrawn trial count again.
+    Unvoid(Decide),
+    /// Correct what a finished trial said, or take the last correction back. The former values are kept.
+    Amend(AmendArgs),
     /// Compare studies: effects with intervals, and an honest word when the data cannot tell.
     Compare(Compare),
     /// Show what a log holds and where its bytes go.
@@ -84,6 +90,12 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Print the digest of a log or a study: equal wherever the same records were seen.
     Digest(DigestArgs),
+    /// Follow a log's ops as they arrive.
+    Tail(Tail),
+    /// Replay a log from its beginning; with --verify, derive every suggestion of a study again.
+    Replay(Replay),
+    /// Say why a trial has its parameters, and why it was pruned.
+    Explain(Explain),
     /// Try a storage at a place for minutes with many processes that are killed, and give a verdict.
     Selftest(Selftest),
     /// Measure what a storage can do at a place.
@@ -546,6 +558,72 @@ pub(crate) struct DigestArgs {
     /// After so many records; for a file.
     #[arg(long, value_name = "SEQ", conflicts_with = "study")]
     pub(crate) at: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Tail {
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
+    /// Begin with the first record, not with what comes from now on.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// End when what is there has been printed.
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+    /// How often to look.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "500ms")]
+    pub(crate) every: Duration,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    pub(crate) study: StudyArgs,
+    /// Ask the study's sampler at every place where it was asked, and compare. Exits with 6 if something differs.
+    #[arg(long)]
+    pub(crate) verify: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) study: StudyArgs,
+    /// The trial's number.
+    pub(crate) trial: u32,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Decide {
+    #[command(flatten)]
+    pub(crate) study: StudyArgs,
+    /// The trial's number.
+    pub(crate) trial: u32,
+    /// Why; it is kept with who and when.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) reason: String,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  trialog amend -s runs.tlog 3 --value 0.25 --reason 'it was in percent'")]
+pub(crate) struct AmendArgs {
+    #[command(flatten)]
+    pub(crate) decide: Decide,
+    /// The right value; one for each objective.
+    #[arg(long = "value", value_name = "VALUE", allow_negative_numbers = true)]
+    pub(crate) values: Vec<f64>,
+    /// The right state.
+    #[arg(long, value_name = "STATE")]
+    pub(crate) state: Option<EndState>,
+    /// A user attribute, KEY=JSON. May be repeated.
+    #[arg(long = "attr", value_name = "KEY=JSON")]
+    pub(crate) attrs: Vec<String>,
+    /// Take the last correction back.
+    #[arg(long)]
+    pub(crate) undo: bool,
 }
 
 #[derive(Args, Debug)]

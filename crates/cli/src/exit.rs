@@ -83,7 +83,12 @@ impl From<trialog::Error> for Failure {
             Exit::Unavailable
         } else if error.is_budget_spent() {
             Exit::Exhausted
-        } else if error.is_invalid() || error.is_incompatible() || error.is_duplicate() || error.is_finished_trial()
+        } else if error.is_invalid()
+            || error.is_incompatible()
+            || error.is_duplicate()
+            || error.is_finished_trial()
+            || error.is_voided()
+            || error.is_unsupported()
         {
             Exit::Invalid
         } else {

@@ -5,6 +5,7 @@ mod args;
 mod bench;
 mod compare;
 mod exit;
+mod history;
 mod logs;
 mod output;
 mod run;
@@ -61,6 +62,12 @@ fn dispatch(command: &Command) -> Outcome {
         Command::Attr(args) => studies::attributes(args),
         Command::Budget(args) => studies::budget(args),
         Command::Retry(args) => studies::retry(args),
+        Command::Void(args) => history::void(args, false),
+        Command::Unvoid(args) => history::void(args, true),
+        Command::Amend(args) => history::amend(args),
+        Command::Tail(args) => history::tail(args),
+        Command::Replay(args) => history::replay(args),
+        Command::Explain(args) => history::explain(args),
         Command::Compare(args) => compare::main(args),
         Command::Stat(args) => logs::stat(args),
         Command::Verify(args) => logs::verify(args),

@@ -21,6 +21,7 @@
 mod builder;
 mod changes;
 mod error;
+mod explain;
 mod frozen;
 mod lease;
 mod new_trial;
@@ -39,6 +40,7 @@ mod verify;
 pub use builder::StudyBuilder;
 pub use changes::Amend;
 pub use error::{BoxError, Error, Result};
+pub use explain::{Explanation, How, ParamExplanation, Seen};
 pub use frozen::{FrozenTrial, Params};
 pub use new_trial::NewTrial;
 pub use open::{DurabilityLevel, OpenOptions, open};
@@ -64,6 +66,8 @@ pub use trialog_pruners as pruners;
 pub use trialog_replay::{Amended, Change, ChangeKind, Digest, Late, StudyView, TrialView};
 /// Where to look next.
 pub use trialog_samplers as samplers;
+/// A log, record by record; see [`Storage::follow`].
+pub use trialog_storage::{Follower, Met};
 /// Studies from one storage to another, and from files: the options and reports of [`Storage`]'s methods.
 pub use trialog_transfer as transfers;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use trialog_journal::{Durability, History};
 use trialog_ops::{Direction, Op, StudyId, Timestamp, TrialId, TrialNumber};
 use trialog_replay::{Digest, Reason, StudyView, TrialView, Verdict};
+use trialog_storage::Follower;
 
 use crate::builder::StudyBuilder;
 use crate::error::{Error, Kind, Result};
@@ -240,8 +241,10 @@ impl Storage {
         Ok((position, verdict.ok_or_else(|| unexpected(None, &tried()))?))
     }
 
-    /// The log once more from its beginning.
-    pub(crate) fn follow(&self) -> trialog_storage::Follower {
+    /// The log once more from its beginning, a record at a time: for whoever wants to know how things came to be, or what
+    /// comes next.
+    #[must_use]
+    pub fn follow(&self) -> Follower {
         self.inner.follow()
     }
 

@@ -157,3 +157,50 @@ fn completions_and_man_pages() {
     let help = place.ok(&["help", "run"]);
     assert!(help.contains("Examples:") && help.contains("--memory-limit"), "{help}");
 }
+
+#[test]
+fn decisions_about_finished_trials() {
+    let place = tuned();
+    place.ok(&["void", "5", "--reason", "the disk was full"]);
+    assert_eq!(place.json(&["best"])["trial"], 3);
+    place.fails(&["void", "5"], 4, "withdrawn");
+    place.ok(&["unvoid", "5"]);
+    assert_eq!(place.json(&["best"])["trial"], 5);
+    assert_eq!(place.json(&["amend", "0", "--value", "9", "--attr", "unit=ms"])["values"], json!([9.0]));
+    assert_eq!(place.json(&["best"])["trial"], 0);
+    place.ok(&["amend", "0", "--undo"]);
+    assert_eq!(place.json(&["best"])["trial"], 5);
+    place.fails(&["amend", "0"], 2, "say what to correct");
+}
+
+#[test]
+fn what_happened_can_be_derived_again() {
+    let place = tuned();
+    let verified = place.json(&["replay", "--verify"]);
+    assert_eq!((&verified["same"], &verified["params_same"]), (&json!(true), &json!(6)));
+    let replayed = place.json(&["replay"]);
+    assert_eq!(replayed["digest"].as_str(), Some(place.ok(&["digest"]).trim()));
+    let why = place.json(&["explain", "3"]);
+    assert_eq!(why["params"][0]["param"], "x");
+    assert!(["alone", "together"].contains(&why["params"][0]["how"].as_str().unwrap()), "{why}");
+    assert_eq!(why["seen"]["complete"], 3);
+    assert!(place.ok(&["explain", "3", "-f", "table"]).contains("it saw 3 complete"));
+    place.fails(&["explain", "99"], 3, "has no trial 99");
+    let ops = place.ok(&["tail", "--all", "--no-follow"]);
+    assert!(ops.contains("CreateStudy") && ops.contains("FinishTrial"), "{ops}");
+    assert_eq!(ops.lines().filter(|line| line.contains("CreateTrial")).count(), 6);
+}
+
+#[test]
+fn a_prune_is_explained_by_the_log() {
+    let place = Place::new();
+    place.ok(&["create", "-p", "x=float(0, 1)", "--pruner", "median:{\"n_startup_trials\": 1}"]);
+    for (trial, value) in [("0", "1"), ("1", "9")] {
+        place.ok(&["ask"]);
+        place.ok(&["report", trial, "0", value]);
+    }
+    place.ok(&["tell", "0", "1"]);
+    place.ok(&["tell", "1", "--state", "pruned"]);
+    let why = place.json(&["explain", "1"]);
+    assert!(why["pruned"].as_str().unwrap().contains("median"), "{why}");
+}
