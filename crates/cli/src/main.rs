@@ -7,6 +7,7 @@ mod compare;
 mod exit;
 mod history;
 mod logs;
+mod moves;
 mod output;
 mod run;
 mod selftest;
@@ -68,6 +69,11 @@ fn dispatch(command: &Command) -> Outcome {
         Command::Tail(args) => history::tail(args),
         Command::Replay(args) => history::replay(args),
         Command::Explain(args) => history::explain(args),
+        Command::Copy(args) => moves::copy(args),
+        Command::Merge(args) => moves::merge(args),
+        Command::Branch(args) => moves::branch(args),
+        Command::Import(args) => moves::import(args),
+        Command::Export(args) => moves::export(args),
         Command::Compare(args) => compare::main(args),
         Command::Stat(args) => logs::stat(args),
         Command::Verify(args) => logs::verify(args),

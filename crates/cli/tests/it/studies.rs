@@ -204,3 +204,38 @@ fn a_prune_is_explained_by_the_log() {
     let why = place.json(&["explain", "1"]);
     assert!(why["pruned"].as_str().unwrap().contains("median"), "{why}");
 }
+
+#[test]
+fn studies_go_everywhere() {
+    let place = tuned();
+    let content = |words: &[&str]| place.json(words)["digest"].clone();
+    let copied = place.json(&["copy", "--to", "copy.tlog", "--name", "t"]);
+    assert_eq!((&copied["study"], &copied["added"]), (&json!("t"), &json!(6)));
+    place.fails(&["copy", "--to", "copy.tlog", "--name", "t"], 4, "\"t\"");
+    assert_eq!(place.json(&["copy", "--to", "copy.tlog", "--name", "t", "--if-taken", "resume"])["kept"], 6);
+    // Through Optuna's journal, redb and JSON lines, and the content is the same.
+    assert_eq!(content(&["copy", "--to", "redb:runs.redb"]), copied["digest"]);
+    place.ok(&["copy", "--to", "optuna:journal.log"]);
+    assert_eq!(place.json(&["list", "-s", "journal.log"])[0]["complete"], 5);
+    place.ok(&["export", "-o", "runs.jsonl"]);
+    assert_eq!(content(&["import", "-s", "back.tlog", "runs.jsonl"]), copied["digest"]);
+    // A table has no distributions, but its values.
+    place.ok(&["trials", "--columns", "value,params_x,state", "-f", "csv", "-o", "runs.csv"]);
+    place.ok(&["import", "-s", "table.tlog", "runs.csv", "-d", "maximize"]);
+    assert_eq!(place.json(&["best", "-s", "table.tlog"])["values"][0], 0.5);
+    place.write("bad.csv", "value,x\n1,2\nmuch,3\n");
+    place.fails(&["import", "-s", "bad.tlog", "bad.csv"], 4, "line 3");
+    place.write("what", "?");
+    place.fails(&["import", "what"], 2, "--from");
+    // What grew apart comes together, in any order.
+    place.ok(&["ask", "-s", "copy.tlog"]);
+    place.ok(&["tell", "-s", "copy.tlog", "6", "0.9"]);
+    let one = content(&["merge", "-s", "all.tlog", "--name", "one", "runs.tlog", "copy.tlog#t"]);
+    let two = content(&["merge", "-s", "all.tlog", "--name", "two", "copy.tlog", "runs.tlog#s"]);
+    assert_eq!(one, two);
+    assert_eq!(place.json(&["best", "-s", "all.tlog", "--study", "one"])["values"][0], 0.9);
+    // From an earlier point.
+    assert_eq!(place.json(&["branch", "--name", "early", "--trial", "2"])["trials"], 3);
+    assert_eq!(place.json(&["best", "--study", "early"])["values"][0], 0.2);
+    place.fails(&["branch", "--study", "s", "--name", "x", "--time", "noon"], 2, "--time");
+}
