@@ -11,6 +11,8 @@ pub(crate) const FRAME_HEADER_BYTES: usize = 24;
 const SNAPSHOT_HEADER_BYTES: usize = 32;
 /// What stands before a section's payload.
 pub(crate) const SECTION_HEADER_BYTES: usize = 16;
+/// The kind of a snapshot's last section.
+const SECTION_END: u32 = 12;
 /// What stands before the snapshot in the file beside a log.
 const ENVELOPE_BYTES: usize = 72;
 
@@ -80,7 +82,7 @@ pub(crate) fn sections(bytes: &[u8], at: usize) -> Vec<Range<usize>> {
         let Some(end) = end else { break };
         found.push(start..end);
         at = end;
-        if u32_at(bytes, start - SECTION_HEADER_BYTES + 4) == Some(11) {
+        if u32_at(bytes, start - SECTION_HEADER_BYTES + 4) == Some(SECTION_END) {
             break;
         }
     }

@@ -4,6 +4,7 @@
 mod audit;
 mod column;
 mod digest;
+mod index;
 mod lost;
 mod rank;
 mod reports;

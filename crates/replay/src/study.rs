@@ -2,7 +2,7 @@
 //! to search for, kept up to date as trials change.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use trialog_ops::{
     Amendment, Budget, Direction, Distribution, FinalState, Json, ParamDef, ParamKey, RetryPolicy, StudyConfig,
@@ -11,8 +11,8 @@ use trialog_ops::{
 
 use crate::audit::{Audit, Change, ChangeKind};
 use crate::column::Column;
+use crate::index::{Front, Index, JointSpace, insert_best};
 use crate::lost;
-use crate::rank::RankList;
 use crate::reports::Reports;
 use crate::shared_map::SharedMap;
 use crate::verdict::Reason;
@@ -83,46 +83,6 @@ pub(crate) struct Extras {
     pub(crate) user_attrs: Arc<BTreeMap<Arc<str>, Json>>,
     pub(crate) system_attrs: BTreeMap<Arc<str>, Json>,
     pub(crate) constraints: BTreeMap<Arc<str>, f64>,
-}
-
-/// What follows from the trials, so that nobody has to search for it.
-///
-/// A trial that is withdrawn or amended leaves what it was entered into. Where only a look at all others could say
-/// what takes its place, the entry is emptied, and the next reader fills it again: `Study` has the methods.
-#[derive(Clone, Debug)]
-pub(crate) struct Index {
-    pub(crate) counts: [usize; 5],
-    /// How many of the failed trials never began.
-    pub(crate) never_begun: usize,
-    pub(crate) running: SharedMap<u32, ()>,
-    pub(crate) waiting: SharedMap<u32, ()>,
-    /// Loss and number of the best feasible complete trials of a single-objective study, best first. If there are
-    /// fewer than [`BEST_KEPT`], these are all.
-    best: OnceLock<Vec<(f64, u32)>>,
-    /// The feasible complete trials that no other dominates, of a multi-objective study.
-    pub(crate) front: OnceLock<Arc<Front>>,
-    pub(crate) joint_complete: OnceLock<JointSpace>,
-    pub(crate) joint_pruned_too: OnceLock<JointSpace>,
-    /// The largest step that a complete trial reported, NaN or not.
-    pub(crate) last_complete_step: OnceLock<Option<u64>>,
-    /// Values that complete trials reported, by step.
-    pub(crate) complete_at: SharedMap<u64, Arc<RankList>>,
-    /// Values that trials of any state reported first at or after a rung: by their step, and there by the
-    /// smallest rung for which they do.
-    pub(crate) first_at: SharedMap<(u64, u64), Arc<RankList>>,
-}
-
-/// A Pareto front: numbers, ascending, and the losses of each in a row, since every new trial is compared with all.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Front {
-    pub(crate) numbers: Vec<u32>,
-    pub(crate) losses: Vec<f64>,
-}
-
-/// The parameters that all finished trials share with equal distributions: column and key, by name.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct JointSpace {
-    pub(crate) shared: Option<Vec<(usize, ParamKey)>>,
 }
 
 /// Whether a study's budget lets another trial begin.
@@ -732,133 +692,12 @@ impl ParamData {
     }
 }
 
-impl Index {
-    fn new() -> Index {
-        Index {
-            counts: [0; 5],
-            never_begun: 0,
-            running: SharedMap::new(),
-            waiting: SharedMap::new(),
-            best: OnceLock::from(Vec::new()),
-            front: OnceLock::from(Arc::default()),
-            joint_complete: OnceLock::from(JointSpace::default()),
-            joint_pruned_too: OnceLock::from(JointSpace::default()),
-            last_complete_step: OnceLock::from(None),
-            complete_at: SharedMap::new(),
-            first_at: SharedMap::new(),
-        }
-    }
-
-    fn enter(&mut self, number: usize, state: TrialState) {
-        self.counts[state as usize] += 1;
-        match state {
-            TrialState::Running => _ = self.running.get_or_default(number as u32),
-            TrialState::Waiting => _ = self.waiting.get_or_default(number as u32),
-            _ => {}
-        }
-    }
-
-    fn leave(&mut self, number: usize, state: TrialState) {
-        self.counts[state as usize] -= 1;
-        match state {
-            TrialState::Running => self.running.remove(number as u32),
-            TrialState::Waiting => self.waiting.remove(number as u32),
-            _ => {}
-        }
-    }
-}
-
-impl Index {
-    /// A value reported at `step` is the first at or after the rungs from `from` on.
-    fn reach_rungs(&mut self, from: u64, step: u64, value: f64) {
-        if !value.is_nan() {
-            Arc::make_mut(self.first_at.get_or_default((step, from))).insert(value);
-        }
-    }
-
-    /// It no longer is.
-    fn leave_rungs(&mut self, from: u64, step: u64, value: f64) {
-        if value.is_nan() {
-            return;
-        }
-        let list = Arc::make_mut(self.first_at.get_or_default((step, from)));
-        list.remove(value);
-        if list.is_empty() {
-            self.first_at.remove((step, from));
-        }
-    }
-}
-
-impl Front {
-    /// True if some trial of the front dominates one with these losses.
-    fn dominates(&self, losses: &[f64]) -> bool {
-        self.losses.chunks_exact(losses.len()).any(|other| dominates(other, losses))
-    }
-
-    /// Adds a trial that none dominates, and drops those that it dominates.
-    fn insert(&mut self, number: u32, losses: &[f64]) {
-        let width = losses.len();
-        let mut kept = 0;
-        for at in 0..self.numbers.len() {
-            let entry = at * width..(at + 1) * width;
-            if !dominates(losses, &self.losses[entry.clone()]) {
-                self.numbers[kept] = self.numbers[at];
-                self.losses.copy_within(entry, kept * width);
-                kept += 1;
-            }
-        }
-        self.numbers.truncate(kept);
-        self.losses.truncate(kept * width);
-        let at = self.numbers.partition_point(|&other| other < number);
-        self.numbers.insert(at, number);
-        self.losses.splice(at * width..at * width, losses.iter().copied());
-    }
-}
-
-fn insert_best(best: &mut Vec<(f64, u32)>, entry: (f64, u32)) {
-    let before = |other: &(f64, u32)| (other.0, other.1) < entry;
-    if best.len() < BEST_KEPT || !best.last().is_some_and(before) {
-        let at = best.partition_point(before);
-        best.insert(at, entry);
-        best.truncate(BEST_KEPT);
-    }
-}
-
 /// Sets the entries that have a value, and removes the others.
 fn put<T>(entries: &mut BTreeMap<Arc<str>, T>, changes: BTreeMap<Arc<str>, Option<T>>) {
     for (key, value) in changes {
         match value {
             Some(value) => _ = entries.insert(key, value),
             None => _ = entries.remove(&key),
-        }
-    }
-}
-
-/// True if the first losses are nowhere worse and somewhere better.
-fn dominates(a: &[f64], b: &[f64]) -> bool {
-    let pairs = || a.iter().zip(b);
-    pairs().all(|(a, b)| a <= b) && pairs().any(|(a, b)| a < b)
-}
-
-impl JointSpace {
-    /// The space that the trials in certain states share.
-    fn of(trials: &Trials, counts: impl Fn(TrialState) -> bool) -> JointSpace {
-        let mut joint = JointSpace::default();
-        (0..trials.len)
-            .filter(|&number| counts(trials.state(number)))
-            .for_each(|number| joint.narrow(trials, number));
-        joint
-    }
-
-    /// Keeps what the newly finished trial shares with the ones before it.
-    fn narrow(&mut self, trials: &Trials, number: usize) {
-        let has = |slot: usize| trials.params[slot].value(number).is_some();
-        match &mut self.shared {
-            Some(shared) => shared.retain(|&(slot, key)| has(slot) && trials.params[slot].key(number) == key),
-            None => {
-                let all = trials.slots.values().filter(|&&slot| has(slot));
-                self.shared = Some(all.map(|&slot| (slot, trials.params[slot].key(number))).collect());
-            }
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Studies from any storage to any other: copied while their source goes on, merged, and imported from other programs'
-//! files. Everything goes through one door, [`write`], which goes on where an earlier run stopped and never doubles a
+//! files. Everything goes through one door, [`write()`], which goes on where an earlier run stopped and never doubles a
 //! trial. This crate opens no storage; it is given them.
 
 mod content;

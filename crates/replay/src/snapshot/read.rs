@@ -14,10 +14,11 @@ use super::payload::{Ints, Payload, Read, Sections};
 use super::{BLOCK, Section, VERSION_WITHOUT_CHANGES, VERSION_WITHOUT_ORDER};
 use crate::audit::{Audit, Change, ChangeKind};
 use crate::column::Column;
+use crate::index::{Front, JointSpace};
 use crate::reports::Reports;
 use crate::shared_map::SharedMap;
 use crate::state::{ParamTable, STEP_MAX, Session, State};
-use crate::study::{Extras, Front, JointSpace, ParamData, Study, Trials, USUAL, check_values, is_value};
+use crate::study::{Extras, ParamData, Study, Trials, USUAL, check_values, is_value};
 
 pub(super) fn state(bytes: &[u8]) -> Read<State> {
     let (mut sections, records) = Sections::open(bytes)?;
