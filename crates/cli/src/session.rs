@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::io::{BufRead as _, Write as _};
 
 use serde_json::{Map, Value, json};
-use trialog::pruners::Decision;
 use trialog::{Choice, FrozenTrial, Json, Study, Trial, TrialNumber, TrialState};
 
 use crate::args::{self, EndState};
@@ -315,10 +314,8 @@ impl Session {
     }
 
     fn should_prune(&mut self, number: u32) -> Outcome<(bool, Option<String>)> {
-        Ok(match self.resume(number)?.decide()? {
-            Decision::Prune { reason, .. } => (true, Some(reason)),
-            Decision::Continue => (false, None),
-        })
+        let decision = self.resume(number)?.decide()?;
+        Ok((decision.is_prune(), decision.reason().map(str::to_owned)))
     }
 
     /// Telling what is in the log already is no error: the answer to the first time may have been lost.

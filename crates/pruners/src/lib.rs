@@ -5,18 +5,27 @@ mod brackets;
 mod hyperband;
 mod none;
 mod options;
+mod patient;
 mod peers;
 mod percentile;
 mod registry;
 mod rungs;
+mod shadow;
+mod signed_rank;
 mod successive_halving;
+mod threshold;
+mod wilcoxon;
 
 pub use brackets::Brackets;
 pub use hyperband::Hyperband;
 pub use none::Never;
+pub use patient::Patient;
 pub use percentile::{Median, Percentile};
 pub use registry::{Entry, Options, REGISTRY, SpecError, default_pruner, from_spec};
+pub use shadow::Shadow;
 pub use successive_halving::SuccessiveHalving;
+pub use threshold::Threshold;
+pub use wilcoxon::Wilcoxon;
 
 use trialog_ops::{ComponentSpec, TrialNumber};
 use trialog_replay::StudyView;
@@ -41,6 +50,11 @@ pub enum Decision {
         /// The rule and the numbers that led to it, in words.
         reason: String,
     },
+    /// Go on, although the pruner inside a [`Shadow`] would stop the trial.
+    Shadow {
+        /// What it says.
+        reason: String,
+    },
 }
 
 impl Decision {
@@ -48,6 +62,15 @@ impl Decision {
     #[must_use]
     pub fn is_prune(&self) -> bool {
         matches!(self, Decision::Prune { .. })
+    }
+
+    /// Why the trial should stop, or would have to but for a [`Shadow`].
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Decision::Continue => None,
+            Decision::Prune { reason } | Decision::Shadow { reason } => Some(reason),
+        }
     }
 
     /// Prunes by this rule if there is a reason to.

@@ -1,8 +1,13 @@
 //! Options of a log on their way into a pruner. Whatever is not taken by name is an error in the end.
 
-use serde_json::Value;
+use std::ops::RangeBounds;
+use std::sync::Arc;
 
-use crate::registry::Options;
+use serde_json::{Value, json};
+use trialog_ops::{ComponentSpec, Json};
+
+use crate::Pruner;
+use crate::registry::{self, Options};
 
 /// A number of steps, or what the completed trials show.
 pub(crate) const AUTO: &str = "auto";
@@ -48,8 +53,29 @@ impl<'a> Reader<'a> {
 
     /// A percentage.
     pub(crate) fn percentage(&mut self, name: &'static str) -> Result<Option<f64>, String> {
-        let meaning = |value: &Value| value.as_f64().filter(|share| (0.0..=100.0).contains(share));
-        self.take(name, meaning, || "a number from 0 to 100".to_owned())
+        self.number_within(name, 0.0..=100.0, "a number from 0 to 100")
+    }
+
+    /// A number.
+    pub(crate) fn number(&mut self, name: &'static str) -> Result<Option<f64>, String> {
+        self.take(name, Value::as_f64, || "a number".to_owned())
+    }
+
+    /// A number in a range that `expected` describes.
+    pub(crate) fn number_within(
+        &mut self,
+        name: &'static str,
+        range: impl RangeBounds<f64>,
+        expected: &str,
+    ) -> Result<Option<f64>, String> {
+        let meaning = |value: &Value| value.as_f64().filter(|number| range.contains(number));
+        self.take(name, meaning, || expected.to_owned())
+    }
+
+    /// Another pruner: an object of `name`, `version` and `options`, of which the last two may be missing.
+    pub(crate) fn pruner(&mut self, name: &'static str) -> Result<Option<Arc<dyn Pruner>>, String> {
+        let spec = self.take(name, to_spec, || "an object of name, version and options".to_owned())?;
+        spec.map(|spec| registry::from_spec(&spec).map_err(|error| format!("option {name}: {error}"))).transpose()
     }
 
     /// An error if there are options that nobody asked for.
@@ -71,4 +97,25 @@ fn whole(value: &Value, least: u64) -> Option<u64> {
 /// How a number of steps stands in a log.
 pub(crate) fn steps_or_auto(steps: Option<u64>) -> Value {
     steps.map_or_else(|| Value::from(AUTO), Value::from)
+}
+
+/// A pruner inside another one's options.
+fn to_spec(value: &Value) -> Option<ComponentSpec> {
+    let fields = value.as_object()?;
+    let is_known = |key: &String| ["name", "version", "options"].contains(&key.as_str());
+    if !fields.keys().all(is_known) {
+        return None;
+    }
+    let version = match fields.get("version") {
+        Some(version) => u32::try_from(version.as_u64()?).ok()?,
+        None => 1,
+    };
+    let options = fields.get("options").cloned().unwrap_or_else(|| json!({}));
+    Some(ComponentSpec { name: fields.get("name")?.as_str()?.to_owned(), version, options: Json::from(options) })
+}
+
+/// How a pruner stands in another one's options.
+pub(crate) fn from_pruner(pruner: &dyn Pruner) -> Value {
+    let ComponentSpec { name, version, options } = pruner.spec();
+    json!({ "name": name, "version": version, "options": options.to_value() })
 }

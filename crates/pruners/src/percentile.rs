@@ -106,7 +106,9 @@ impl Percentile {
         let reports = view.trial(number)?.reports();
         let (&(step, _), before) = reports.split_last()?;
         let complete = view.count(TrialState::Complete);
-        if complete < self.n_startup_trials.max(1) || !self.is_due(step, before) {
+        if complete < self.n_startup_trials.max(1)
+            || !is_due(step, before, self.n_warmup_steps, self.interval_steps)
+        {
             return None;
         }
         let Some(best) = best(reports, direction) else {
@@ -126,17 +128,17 @@ impl Percentile {
             )
         })
     }
+}
 
-    /// True if the report at `step` is the trial's first in its interval.
-    fn is_due(&self, step: u64, before: &[(u64, f64)]) -> bool {
-        let Some(after_warmup) = step.checked_sub(self.n_warmup_steps) else { return false };
-        let begin = step - after_warmup % self.interval_steps;
-        before.last().is_none_or(|&(last, _)| last < begin)
-    }
+/// True if the report at `step` is the trial's first in its interval, and not before the warmup.
+pub(crate) fn is_due(step: u64, before: &[(u64, f64)], n_warmup_steps: u64, interval_steps: u64) -> bool {
+    let Some(after_warmup) = step.checked_sub(n_warmup_steps) else { return false };
+    let begin = step - after_warmup % interval_steps;
+    before.last().is_none_or(|&(last, _)| last < begin)
 }
 
 /// The best value that was reported, NaN aside.
-fn best(reports: &[(u64, f64)], direction: Direction) -> Option<f64> {
+pub(crate) fn best(reports: &[(u64, f64)], direction: Direction) -> Option<f64> {
     let values = reports.iter().map(|&(_, value)| value).filter(|value| !value.is_nan());
     values.reduce(|best, value| if direction.is_better(value, best) { value } else { best })
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use trialog_ops::ComponentSpec;
 pub use trialog_ops::{Options, SpecError};
 
-use crate::{Hyperband, Median, Never, Percentile, Pruner, SuccessiveHalving};
+use crate::{
+    Hyperband, Median, Never, Patient, Percentile, Pruner, Shadow, SuccessiveHalving, Threshold, Wilcoxon,
+};
 
 /// One pruner that can be named.
 pub type Entry = trialog_ops::Entry<dyn Pruner>;
@@ -35,6 +37,30 @@ pub const REGISTRY: &[Entry] = &[
         version: 1,
         about: "successive halving in several brackets that begin to stop trials earlier or later",
         build: |options| Ok(Arc::new(Hyperband::from_options(options)?)),
+    },
+    Entry {
+        name: "threshold",
+        version: 1,
+        about: "stops trials whose values leave given bounds",
+        build: |options| Ok(Arc::new(Threshold::from_options(options)?)),
+    },
+    Entry {
+        name: "patient",
+        version: 1,
+        about: "lets another pruner stop trials only once they no longer improve",
+        build: |options| Ok(Arc::new(Patient::from_options(options)?)),
+    },
+    Entry {
+        name: "wilcoxon",
+        version: 1,
+        about: "stops trials that a signed-rank test finds worse than the best one, instance by instance",
+        build: |options| Ok(Arc::new(Wilcoxon::from_options(options)?)),
+    },
+    Entry {
+        name: "shadow",
+        version: 1,
+        about: "stops no trial, and tells when another pruner would have",
+        build: |options| Ok(Arc::new(Shadow::from_options(options)?)),
     },
     Entry {
         name: "none",

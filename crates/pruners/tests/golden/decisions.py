@@ -2,7 +2,7 @@
 
 A study is `study <name> <direction> <kind> <pruner as JSON>`, followed by what happens in it:
 `start` begins the next trial, `<trial> <step> <value> <keep|prune>` reports and asks at once, `end <trial>
-<complete|pruned|fail>` ends it, `brackets <budgets>` and `bracket <trial> <bracket>` say how Hyperband deals.
+<complete|pruned|fail>` ends it (`complete <value>` with a value other than 0), `brackets <budgets>` and `bracket <trial> <bracket>` say how Hyperband deals.
 The kind is `exact` where every decision must be the same, and otherwise the deviation that the study is about.
 """
 
@@ -22,8 +22,19 @@ CLASSES = {
     "percentile": optuna.pruners.PercentilePruner,
     "successive_halving": optuna.pruners.SuccessiveHalvingPruner,
     "hyperband": optuna.pruners.HyperbandPruner,
+    "threshold": optuna.pruners.ThresholdPruner,
+    "patient": optuna.pruners.PatientPruner,
+    "wilcoxon": optuna.pruners.WilcoxonPruner,
 }
 lines = []
+
+
+def build(pruner, options):
+    options = dict(options)
+    if pruner == "patient":
+        wrapped = options.get("wrapped_pruner")
+        options["wrapped_pruner"] = wrapped and build(wrapped["name"], wrapped["options"])
+    return CLASSES[pruner](**options)
 
 
 def values(count, level, coarse, nan, infinite):
@@ -42,7 +53,7 @@ def study(
 ):
     """`gaps` is the largest distance of steps, `obeys` the share of verdicts that are followed, and `blank_first` lets
     the first trial report nothing but NaN."""
-    study = optuna.create_study(direction=direction, study_name=name, pruner=CLASSES[pruner](**options),
+    study = optuna.create_study(direction=direction, study_name=name, pruner=build(pruner, options),
                                 sampler=optuna.samplers.RandomSampler(seed=0))
     spec = json.dumps({"name": pruner, "options": options})
     lines.append(f"study {name} {direction} {kind} {spec}")
@@ -65,8 +76,11 @@ def study(
         if not plan:
             del running[at]
             fail = rng.random() < fails and not (blank_first and trial.number == 0)
-            study.tell(trial, None if fail else 0.0, state=TrialState.FAIL if fail else TrialState.COMPLETE)
-            lines.append(f"end {trial.number} {'fail' if fail else 'complete'}")
+            # The Wilcoxon pruner compares with the best trial, and takes what is told for the mean of the reports.
+            reported = list(study.trials[trial.number].intermediate_values.values())
+            value = float(np.nan_to_num(np.mean(reported))) if pruner == "wilcoxon" and reported else 0.0
+            study.tell(trial, None if fail else value, state=TrialState.FAIL if fail else TrialState.COMPLETE)
+            lines.append(f"end {trial.number} {'fail' if fail else f'complete {value!r}' if value else 'complete'}")
             continue
         step, value = plan.pop(0)
         trial.report(float(value), int(step))
@@ -131,5 +145,26 @@ for direction in ("minimize", "maximize"):
     study(f"halving-unknown-{way}", direction, "successive_halving", {}, kind="unknown", trials=50, workers=3)
     study(f"hyperband-unknown-{way}", direction, "hyperband", {}, kind="unknown", trials=100, workers=3, varied=True)
 study("hyperband-243", "minimize", "hyperband", {"max_resource": 243}, kind="logarithm", trials=60, length=27)
+
+for direction in ("minimize", "maximize"):
+    way = direction[:3]
+    for bounds in ({"lower": -1.0}, {"upper": 0.5}, {"lower": -1.5, "upper": 1.5}):
+        study(f"threshold-{'-'.join(bounds)}-{way}", direction, "threshold", bounds, workers=3, obeys=0.3, nan=0.05,
+              infinite=0.02, coarse=True)
+    study(f"threshold-interval-{way}", direction, "threshold",
+          {"lower": -1.0, "upper": 1.0, "n_warmup_steps": 4, "interval_steps": 3}, workers=3, gaps=3, obeys=0.3)
+    for patience, delta in ((0, 0.0), (1, 0.25), (3, 0.0), (6, 0.5), (40, 0.0)):
+        study(f"patient-{patience}-{delta}-{way}", direction, "patient", {"patience": patience, "min_delta": delta},
+              workers=3, obeys=0.3, nan=0.3 * (patience == 1), infinite=0.05, coarse=patience == 3)
+    study(f"patient-median-{way}", direction, "patient",
+          {"patience": 2, "wrapped_pruner": {"name": "median", "options": {"n_startup_trials": 2}}}, workers=3, obeys=0.5)
+    study(f"patient-threshold-{way}", direction, "patient",
+          {"patience": 1, "wrapped_pruner": {"name": "threshold", "options": {"upper": 0.5}}}, workers=3, obeys=0.5)
+    study(f"wilcoxon-{way}", direction, "wilcoxon", {}, workers=3, trials=40)
+    study(f"wilcoxon-coarse-{way}", direction, "wilcoxon", {"p_threshold": 0.4, "n_startup_steps": 0}, workers=3, coarse=True,
+          obeys=0.5)
+    study(f"wilcoxon-long-{way}", direction, "wilcoxon", {"p_threshold": 0.02, "n_startup_steps": 8}, length=70, obeys=0.2)
+    study(f"wilcoxon-varied-{way}", direction, "wilcoxon", {"p_threshold": 0.3}, varied=True, gaps=3, workers=2, obeys=0.5)
+    study(f"wilcoxon-infinite-{way}", direction, "wilcoxon", {}, nan=0.01, infinite=0.01, length=12, trials=60)
 
 (here / f"decisions-optuna-{optuna.__version__}.txt").write_text("\n".join(lines) + "\n")

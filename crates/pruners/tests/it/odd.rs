@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use trialog_ops::{
     ComponentSpec, Direction, FinalState, Json, Op, Timestamp, TrialNumber, TrialState, TrialTemplate,
 };
-use trialog_pruners::{Hyperband, Pruner, SuccessiveHalving, from_spec};
+use trialog_pruners::{Decision, Hyperband, Median, Patient, Pruner, Shadow, SuccessiveHalving, from_spec};
 use trialog_replay::{StudyView, TrialView};
 
 use crate::study::{Study, id};
@@ -101,6 +101,16 @@ fn pruners() -> Vec<Arc<dyn Pruner>> {
         r#"hyperband {"max_resource": 18446744073709551615, "reduction_factor": 2}"#,
         r#"hyperband {"min_resource": 9, "max_resource": 8}"#,
         r#"hyperband {"min_resource": 2, "max_resource": 18, "bootstrap_count": 18446744073709551615}"#,
+        r#"threshold {}"#,
+        r#"threshold {"lower": -1, "upper": 1e300, "n_warmup_steps": 3, "interval_steps": 18446744073709551615}"#,
+        r#"patient {"patience": 0}"#,
+        r#"patient {"patience": 2, "min_delta": 1.5, "wrapped_pruner": {"name": "hyperband"}}"#,
+        r#"patient {"patience": 18446744073709551615, "min_delta": 1e308}"#,
+        r#"wilcoxon {}"#,
+        r#"wilcoxon {"p_threshold": 1, "n_startup_steps": 0}"#,
+        r#"shadow {}"#,
+        r#"shadow {"wrapped_pruner": {"name": "patient", "version": 1, "options": {"patience": 1}}}"#,
+        r#"patient {"patience": 1, "wrapped_pruner": {"name": "shadow"}}"#,
         r#"none {}"#,
     ];
     let spec = |words: &str| {
@@ -156,6 +166,32 @@ proptest! {
                 prop_assert_eq!(&decision, &from_spec(&pruner.spec()).unwrap().decide(&view, number));
                 prop_assert!(directions.len() == 1 || !decision.is_prune());
             }
+        }
+    }
+
+    /// A shadow says what its pruner says and stops nothing; patience stops what its pruner stops, and never more.
+    #[test]
+    fn what_wraps_a_pruner_asks_it(
+        events in prop::collection::vec(event(), 0..80), direction in prop::sample::select(vec![
+            Direction::Minimize, Direction::Maximize,
+        ]),
+        patience in 0..4usize,
+    ) {
+        let mut study = Study::new("odd", &[direction]);
+        let median = Median::new().n_startup_trials(0);
+        let shadow = Shadow::new(median);
+        let (patient, alone) = (Patient::new(patience).wrapping(median), Patient::new(patience));
+        for event in &events {
+            let Some(number) = happen(&mut study, event) else { continue };
+            let view = study.view();
+            let (inside, outside) = (median.decide(&view, number), shadow.decide(&view, number));
+            prop_assert!(!outside.is_prune());
+            prop_assert_eq!(inside.reason(), outside.reason());
+            let both = inside.is_prune() && alone.decide(&view, number).is_prune();
+            prop_assert_eq!(patient.decide(&view, number).is_prune(), both);
+            let in_shadow = Patient::new(patience).wrapping(Shadow::new(median)).decide(&view, number);
+            prop_assert_eq!(matches!(in_shadow, Decision::Shadow { .. }), both);
+            prop_assert!(!in_shadow.is_prune());
         }
     }
 

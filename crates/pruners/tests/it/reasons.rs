@@ -1,7 +1,9 @@
 //! What a pruned trial is told: the rule, the peers and the threshold.
 
 use trialog_ops::{Direction, FinalState, TrialNumber};
-use trialog_pruners::{Decision, Hyperband, Median, Never, Percentile, Pruner, SuccessiveHalving};
+use trialog_pruners::{
+    Decision, Hyperband, Median, Never, Patient, Percentile, Pruner, Shadow, SuccessiveHalving, Threshold, Wilcoxon,
+};
 
 use crate::study::Study;
 
@@ -24,6 +26,7 @@ fn check(pruner: &dyn Pruner, direction: Direction, values: &[f64], expected: &s
     let reason = match pruner.decide(&study.view(), number) {
         Decision::Continue => String::new(),
         Decision::Prune { reason } => reason,
+        Decision::Shadow { reason } => format!("shadow: {reason}"),
     };
     assert_eq!(reason, expected);
 }
@@ -76,6 +79,47 @@ fn reasons_say_rule_peers_and_threshold() {
          (step 1), of which the best 2 go on",
     );
     check(&Never, Minimize, &[nan], "");
+    check(&Threshold::upper(2.0), Maximize, &[2.0], "");
+    check(&Threshold::upper(2.0), Maximize, &[2.5], "threshold pruner: 2.5, the value at step 0, is above 2.0");
+    check(
+        &Threshold::between(0.0, 2.0),
+        Minimize,
+        &[-0.5],
+        "threshold pruner: -0.5, the value at step 0, is below 0.0",
+    );
+    check(&Threshold::lower(0.0), Minimize, &[1.0, nan], "threshold pruner: the value at step 1 is NaN");
+    check(&Patient::new(1), Minimize, &[1.0, 2.0], "");
+    check(&Patient::new(1), Minimize, &[nan, nan, nan], "");
+    check(
+        &Patient::new(1),
+        Minimize,
+        &[1.0, 2.0, 1.5],
+        "patient pruner: 1.5, the best of the last 2 reports, is worse than 1.0, the best before them",
+    );
+    check(&Patient::new(1).min_delta(1.0).wrapping(Never), Maximize, &[5.0, 2.0, 3.0], "");
+    check(
+        &Patient::new(1).min_delta(1.0).wrapping(Threshold::lower(4.0)),
+        Maximize,
+        &[5.0, 2.0, 3.0],
+        "patient pruner: 3.0, the best of the last 2 reports, is worse by more than 1.0 than 5.0, the best before \
+         them; threshold pruner: 3.0, the value at step 2, is below 4.0",
+    );
+    // All complete trials were told 0, and so the first of them is the best: it reported 0 at each step.
+    check(&Wilcoxon::new().p_threshold(0.2), Maximize, &[1.0, 2.0, 3.0], "");
+    check(&Wilcoxon::new().p_threshold(0.125), Minimize, &[1.0, 2.0, 3.0], "");
+    check(
+        &Wilcoxon::new().p_threshold(0.2),
+        Minimize,
+        &[1.0, 2.0, 3.0],
+        "wilcoxon pruner: the values at 3 steps are worse than those of trial 0, the best, with p-value 1.250e-1, \
+         below 0.2",
+    );
+    check(
+        &Shadow::new(Threshold::upper(2.0)),
+        Minimize,
+        &[2.5],
+        "shadow: threshold pruner: 2.5, the value at step 0, is above 2.0",
+    );
 }
 
 /// numpy's percentile of two infinities is NaN, and Optuna goes on; an infinity is as far ahead as can be.

@@ -2,7 +2,8 @@
 
 use trialog_ops::{ComponentSpec, Json};
 use trialog_pruners::{
-    Hyperband, Median, Never, Percentile, Pruner, REGISTRY, SuccessiveHalving, default_pruner, from_spec,
+    Hyperband, Median, Never, Patient, Percentile, Pruner, REGISTRY, Shadow, SuccessiveHalving, Threshold,
+    Wilcoxon, default_pruner, from_spec,
 };
 
 fn spec(name: &str, options: &str) -> ComponentSpec {
@@ -20,7 +21,11 @@ fn refused(name: &str, options: &str, because: &str) {
 fn names_are_unique_and_build_what_they_name() {
     for (at, entry) in REGISTRY.iter().enumerate() {
         assert!(REGISTRY[..at].iter().all(|other| other.name != entry.name), "{}", entry.name);
-        let options = if entry.name == "percentile" { r#"{"percentile": 25}"# } else { "{}" };
+        let options = match entry.name {
+            "percentile" => r#"{"percentile": 25}"#,
+            "patient" => r#"{"patience": 3}"#,
+            _ => "{}",
+        };
         let built = from_spec(&spec(entry.name, options)).unwrap().spec();
         assert_eq!((built.name.as_str(), built.version), (entry.name, entry.version));
     }
@@ -29,7 +34,7 @@ fn names_are_unique_and_build_what_they_name() {
 
 #[test]
 fn a_pruner_comes_back_from_its_spec() {
-    let pruners: [&dyn Pruner; 12] = [
+    let pruners: [&dyn Pruner; 22] = [
         &Never,
         &Median::new(),
         &Median::new().n_startup_trials(0).n_warmup_steps(7).interval_steps(0).n_min_trials(0),
@@ -42,6 +47,16 @@ fn a_pruner_comes_back_from_its_spec() {
         &Hyperband::new(),
         &Hyperband::new().min_resource(0).max_resource(0).reduction_factor(u64::MAX),
         &Hyperband::new().max_resource(81).max_resource_auto().bootstrap_count(usize::MAX),
+        &Threshold::lower(f64::NAN),
+        &Threshold::upper(-2.5).n_warmup_steps(3).interval_steps(0),
+        &Threshold::between(2.0, 1.0),
+        &Patient::new(usize::MAX).min_delta(f64::INFINITY),
+        &Patient::new(0).min_delta(0.1).wrapping(Percentile::new(12.5)),
+        &Patient::new(0).min_delta(-1.0).wrapping(Shadow::new(Patient::new(1))),
+        &Wilcoxon::new(),
+        &Wilcoxon::new().p_threshold(f64::NAN).n_startup_steps(usize::MAX),
+        &Wilcoxon::new().p_threshold(7.0),
+        &Shadow::new(Hyperband::new().reduction_factor(4)),
     ];
     for pruner in pruners {
         let spec = pruner.spec();
@@ -71,7 +86,36 @@ fn wrong_options_are_named() {
         "option min_resource must be a whole number from 1, not \"auto\"",
     );
     refused("hyperband", "[]", "its options are no JSON object: []");
-    refused("wilcoxon", "{}", "it is not among median, percentile, successive_halving, hyperband, none");
+    refused(
+        "threshold",
+        r#"{"lower": 2, "upper": 1}"#,
+        "option lower must be at most upper, which is 1.0, not 2.0",
+    );
+    refused("threshold", r#"{"lower": "low"}"#, "option lower must be a number, not \"low\"");
+    refused("patient", "{}", "option patience is missing");
+    refused("patient", r#"{"patience": 1, "min_delta": -1}"#, "option min_delta must be a number from 0, not -1");
+    let wrapped = "option wrapped_pruner must be an object of name, version and options";
+    refused("patient", r#"{"patience": 1, "wrapped_pruner": "median"}"#, &format!("{wrapped}, not \"median\""));
+    refused("shadow", r#"{"wrapped_pruner": {"title": 1}}"#, &format!("{wrapped}, not {{\"title\":1}}"));
+    let inside =
+        "option wrapped_pruner: cannot build pruner \"median\": version 9 is newer than 1; use a newer Trialog";
+    refused("shadow", r#"{"wrapped_pruner": {"name": "median", "version": 9}}"#, inside);
+    refused("wilcoxon", r#"{"p_threshold": 1.5}"#, "option p_threshold must be a number from 0 to 1, not 1.5");
+    let known = "median, percentile, successive_halving, hyperband, threshold, patient, wilcoxon, shadow, none";
+    refused("nop", "{}", &format!("it is not among {known}"));
+}
+
+/// As deep as JSON goes, and no deeper: a log cannot make a program recurse without end.
+#[test]
+fn pruners_nest_as_deep_as_json() {
+    let nested = |depth: usize| {
+        let inner = (0..depth).fold("{}".to_owned(), |inner, _| {
+            format!(r#"{{"wrapped_pruner": {{"name": "shadow", "options": {inner}}}}}"#)
+        });
+        Json::parse(&inner).map(|options| ComponentSpec { name: "shadow".to_owned(), version: 1, options })
+    };
+    assert!(from_spec(&nested(60).unwrap()).is_ok());
+    assert!(nested(70).is_err());
 }
 
 #[test]

@@ -44,6 +44,10 @@ impl Study {
 
     pub(crate) fn end(&mut self, number: TrialNumber, state: FinalState) {
         let values = if state == FinalState::Complete { vec![0.0; self.view().directions().len()] } else { vec![] };
+        self.end_with(number, state, values);
+    }
+
+    pub(crate) fn end_with(&mut self, number: TrialNumber, state: FinalState, values: Vec<f64>) {
         self.apply(vec![Op::FinishTrial { trial: id(number), state, values, end: Timestamp(1) }]);
     }
 
