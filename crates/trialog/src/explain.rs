@@ -159,6 +159,9 @@ impl Study {
                             before.as_ref().zip(pruner.as_ref()).map(|(view, pruner)| pruner.decide(view, number));
                         explanation.pruned = Some(match decision {
                             Some(Decision::Prune { reason, .. }) => reason,
+                            Some(Decision::Shadow { reason }) => {
+                                format!("by no pruner: the one that the log names is in a shadow, where it says {reason}")
+                            }
                             Some(Decision::Continue) => {
                                 "the pruner that the log names would not have stopped it".to_owned()
                             }
