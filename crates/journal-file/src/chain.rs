@@ -126,6 +126,7 @@ impl FileJournal {
         if opened.number == number {
             let seen = opened.seen.max(opened.known.records());
             let last = std::mem::replace(&mut *opened, Opened { seen, ..next });
+            opened.known.note_reader(last.known.reader());
             opened.before = if last.known.is_fresh() { last.before } else { Some(last.known) };
         }
     }

@@ -16,6 +16,9 @@ use trialog_journal::{Error, Seq, Visitor};
 
 /// How much of the log's end stays in memory; for a moment it may be twice as much.
 const TAIL_BYTES_MAX: usize = 1 << 20;
+/// How much of what an append came past stays in memory until it is read: others may fold it meanwhile, and the verdict on
+/// a record depends on all before it. As much as a log has before it is compacted by itself.
+const UNREAD_BYTES_MAX: usize = 64 << 20;
 /// How much is read from the file at a time.
 const READ_BYTES: usize = 256 << 10;
 /// How much is handed over under one hold of the handle's lock.
@@ -38,6 +41,8 @@ pub(crate) struct Known {
     /// Where the frames behind the snapshot begin that a later segment begins with.
     base: Option<Mark>,
     tail: Tail,
+    /// Where the last read began or has come to, if there was one: what lies before it is no longer waited for.
+    reader: Option<u64>,
     /// The place and the file's length at which a torn tail was found, so as not to search it again.
     torn: Option<(u64, u64)>,
 }
@@ -388,13 +393,39 @@ impl Known {
         self.tip = Tip { offset: offset + frame_bytes as u64, link: next, last: offset };
     }
 
+    /// Where the last read began or has come to.
+    pub(crate) fn reader(&self) -> Option<u64> {
+        self.reader
+    }
+
+    /// A read begins or goes on here, and waits for nothing before.
+    pub(crate) fn note_reader(&mut self, next: Option<u64>) {
+        self.reader = next;
+    }
+
+    /// How many bytes of frames there are in memory that nobody has read yet.
+    fn unread_bytes(&self) -> usize {
+        let tail = &self.tail;
+        let Some(next) = self.reader else {
+            return 0;
+        };
+        let skip = usize::try_from(next.saturating_sub(tail.first)).ok();
+        let record = skip.and_then(|skip| tail.records.get(skip));
+        record.map_or(0, |record| (self.tip.offset - record.offset) as usize + frame::FRAME_HEADER_BYTES)
+    }
+
     /// Drops old bytes once there are twice as many as are kept, so that each is moved once.
-    fn trim(&mut self) {
-        let tail = &mut self.tail;
-        if tail.bytes.len() <= 2 * TAIL_BYTES_MAX {
+    pub(crate) fn trim(&mut self) {
+        if self.tail.bytes.len() <= 2 * TAIL_BYTES_MAX {
             return;
         }
-        let keep_from = self.tip.offset - TAIL_BYTES_MAX as u64;
+        let unread = Some(self.unread_bytes()).filter(|&bytes| bytes <= UNREAD_BYTES_MAX);
+        let keep = unread.unwrap_or(0).max(TAIL_BYTES_MAX);
+        let tail = &mut self.tail;
+        if tail.bytes.len() <= 2 * keep {
+            return;
+        }
+        let keep_from = self.tip.offset - keep as u64;
         let header = frame::FRAME_HEADER_BYTES as u64;
         let drop = tail.records.partition_point(|record| record.offset - header < keep_from);
         // One record stays, however long it is: its writer is about to read it.

@@ -131,8 +131,8 @@ struct Opened {
     unsettled: Option<u64>,
     /// How many records this handle has seen in earlier segments.
     seen: u64,
-    /// What is in memory of the segment before: whoever has just appended there wants to read it back, even if others
-    /// have folded it since.
+    /// What is in memory of the segment before: whoever has just appended there wants to read it back, and all before it,
+    /// even if others have folded it since.
     before: Option<Known>,
 }
 
@@ -547,20 +547,26 @@ impl Journal for FileJournal {
             let mut opened = self.opened();
             let Opened { file, known, number, before, .. } = &mut *opened;
             let number = *number;
+            known.note_reader(Some(next));
+            if let Some(before) = before.as_mut().filter(|before| next >= before.records()) {
+                before.note_reader(None);
+                before.trim();
+            }
             let trouble = if let Some((after, flow)) = known.visit_tail(next, visit) {
                 next = after;
                 if flow.is_break() {
                     return Ok(Seq(next));
                 }
                 continue;
-            } else if next < known.first() {
-                if let Some((after, flow)) = before.as_ref().and_then(|before| before.visit_tail(next, visit)) {
-                    next = after;
-                    if flow.is_break() {
-                        return Ok(Seq(next));
-                    }
-                    continue;
+            } else if let Some(before) = before.as_ref().filter(|_| next < known.records())
+                && let Some((after, flow)) = before.visit_tail(next, visit)
+            {
+                next = after;
+                if flow.is_break() {
+                    return Ok(Seq(next));
                 }
+                continue;
+            } else if next < known.first() {
                 drop(opened);
                 if self.read_earlier(number, &mut next, visit)?.is_break() {
                     return Ok(Seq(next));

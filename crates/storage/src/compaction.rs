@@ -52,7 +52,8 @@ impl Storage {
     /// nothing came since the last time.
     ///
     /// A process that is far behind then goes on from the snapshot. One that waits for the verdict of its own record and
-    /// is overtaken there is told that it [`Vanished`](Error::Vanished), though the record counts.
+    /// is overtaken there still gets it, unless the log in between was longer than its journal keeps in memory: then it is
+    /// told that the record [`Vanished`](Error::Vanished), though it counts.
     ///
     /// # Errors
     /// What the journal says.

@@ -125,6 +125,61 @@ fn space(folder: &Path) -> u64 {
     files.map(|file| file.unwrap().metadata().unwrap().blocks() * 512).sum()
 }
 
+/// A writer that was 8 MiB behind, and whose record was folded before it had read it: it heard that its record vanished,
+/// since what lay before the record was no longer to be had.
+#[test]
+fn what_an_append_came_past_is_read_though_others_fold_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tlog");
+    let open = || FileJournal::open(&path, &Options::default()).unwrap();
+    let (journal, behind) = (open(), open());
+    let big = |seq: u64| vec![b'a' + seq as u8; 1 << 20];
+    let compact = |at: u64| {
+        let mut state = |sink: &mut dyn FnMut(&[u8]) -> io::Result<()>| sink(b"all of it");
+        assert!(journal.compact(Seq(at), &mut state, History::Folded).unwrap());
+        journal.reclaim(Duration::ZERO).unwrap();
+    };
+    let read_back = |from: u64, own: u64| {
+        let mut next = from;
+        let end = behind.read(Seq(from), &mut |seq, bytes| {
+            assert_eq!(seq, Seq(next));
+            assert_eq!(bytes, if seq.0 == own { b"own".to_vec() } else { big(seq.0) });
+            next += 1;
+            if seq.0 == own { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        end.map(|end| end.0)
+    };
+    append(&journal, &big(0)).unwrap();
+    assert_eq!(behind.read(Seq(0), &mut |_, _| ControlFlow::Continue(())).unwrap(), Seq(1));
+    for seq in 1..9 {
+        append(&journal, &big(seq)).unwrap();
+    }
+    assert_eq!(append(&behind, b"own").unwrap(), Seq(9));
+    compact(10);
+    assert_eq!(read_back(1, 9).unwrap(), 10);
+    // The same where the log has gone on elsewhere between what was not read and the record.
+    for seq in 10..14 {
+        append(&journal, &big(seq)).unwrap();
+    }
+    let mut state = |sink: &mut dyn FnMut(&[u8]) -> io::Result<()>| sink(b"all of it");
+    assert!(journal.compact(Seq(13), &mut state, History::Folded).unwrap());
+    for seq in 14..18 {
+        append(&journal, &big(seq)).unwrap();
+    }
+    assert_eq!(append(&behind, b"own").unwrap(), Seq(18));
+    compact(19);
+    assert_eq!(read_back(10, 18).unwrap(), 19);
+    // The canary: there is an end to it. What took 64 MiB and more is not kept, and nobody reads wrong records.
+    for seq in 19..90 {
+        append(&journal, &big(seq)).unwrap();
+    }
+    assert_eq!(append(&behind, b"own").unwrap(), Seq(90));
+    compact(91);
+    let error = read_back(19, 90).unwrap_err();
+    assert!(matches!(error, Error::Folded { first: 91, .. }), "{error}");
+    assert_eq!(behind.load_base().unwrap(), Some((Seq(91), b"all of it".to_vec())));
+}
+
 /// A reader and a writer that slept through two compactions, after which the file they know is a hole or has no name.
 #[test]
 fn handles_survive_two_compactions_in_their_sleep() {
