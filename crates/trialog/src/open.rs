@@ -25,7 +25,9 @@ const COMPACTION_GROWTH: f64 = 2.0;
 /// Opens a storage: a path such as `runs.tlog` (or `file:runs.tlog`) for a file that processes share, made if it
 /// is not there, `redis://HOST[:PORT][/DB][?prefix=NAME]` for one that machines share (with the feature `redis`; its
 /// crate has the other shapes of such a URL), `redb:runs.redb` for a redb file that one process has open, or with
-/// `?multi-writer` several (with the feature `redb`), or `memory:` for one that dies with this process.
+/// `?multi-writer` several (with the feature `redb`), `slot:FOLDER` for a folder that machines share and that needs no locks (with the
+/// feature `slot`), `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX` for a bucket (with the features `s3`, `gcs`,
+/// `azure`), or `memory:` for one that dies with this process.
 ///
 /// A file is recognised by its content: a path to a journal of Optuna's opens that journal, to be shared with its workers
 /// while they run. `optuna:journal.log` makes a new one, and `optuna+open:journal.log` locks it as
@@ -174,10 +176,12 @@ impl OpenOptions {
                 return Err(refuse(url, "a storage in memory has no name: write memory:"));
             }
             Some(("redb", path)) => self.redb(url, path.strip_prefix("//").unwrap_or(path))?,
+            Some(("slot", path)) => self.slot(url, path.strip_prefix("//").unwrap_or(path))?,
+            Some(("s3" | "gs" | "az", _)) => self.bucket(url)?,
             Some((scheme, _)) if scheme.starts_with("redis") => self.redis(url)?,
             Some((other, _)) => {
                 let detail = format!(
-                    "{other:?} is no kind of storage here: use a path, file:PATH, redb:PATH, redis://HOST, optuna:PATH or memory:"
+                    "{other:?} is no kind of storage here: use a path, file:PATH, slot:FOLDER, redb:PATH, redis://HOST, s3://BUCKET, optuna:PATH or memory:"
                 );
                 return Err(refuse(url, &detail));
             }
@@ -257,6 +261,35 @@ impl OpenOptions {
     #[cfg(not(feature = "redb"))]
     fn redb(&self, url: &str, _: &str) -> Result<Box<dyn Journal>> {
         Err(refuse(url, "this program was built without redb; build it with the feature \"redb\" of trialog"))
+    }
+
+    #[cfg(feature = "slot")]
+    fn slot(&self, url: &str, path: &str) -> Result<Box<dyn Journal>> {
+        if path.is_empty() {
+            return Err(refuse(url, "the path is empty"));
+        }
+        Ok(Box::new(trialog_journal_slot::SlotJournal::open_folder(path, self.slot_options())?))
+    }
+
+    #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+    fn bucket(&self, url: &str) -> Result<Box<dyn Journal>> {
+        Ok(Box::new(trialog_journal_slot::SlotJournal::open_bucket(url, self.slot_options())?))
+    }
+
+    #[cfg(feature = "slot")]
+    fn slot_options(&self) -> trialog_journal_slot::Options {
+        trialog_journal_slot::Options { read_only: self.read_only, create: !self.read_only && !self.must_exist }
+    }
+
+    #[cfg(not(feature = "slot"))]
+    fn slot(&self, url: &str, _: &str) -> Result<Box<dyn Journal>> {
+        Err(refuse(url, "this program was built without it; build it with the feature \"slot\" of trialog"))
+    }
+
+    #[cfg(not(any(feature = "s3", feature = "gcs", feature = "azure")))]
+    fn bucket(&self, url: &str) -> Result<Box<dyn Journal>> {
+        let detail = "this program was built without buckets; build it with the feature \"s3\", \"gcs\" or \"azure\" of trialog";
+        Err(refuse(url, detail))
     }
 
     /// No error repeats the URL as it is: a password may be in it.
