@@ -133,6 +133,9 @@ pub(crate) struct StorageArgs {
     /// A path such as runs.tlog, or a URL such as redis://host/0.
     #[arg(short, long, env = "TRIALOG_STORAGE", value_name = "URL", value_hint = ValueHint::AnyPath)]
     pub(crate) storage: String,
+    /// How long to wait for other writers before giving up. Default: 30s.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) lock_wait: Option<Duration>,
 }
 
 /// Which study.

@@ -5,11 +5,12 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 
 use serde_json::{Map, Value, json};
+use trialog::samplers::Candidate;
 use trialog::{Amend, ComponentSpec, How, Seen, TrialNumber, TrialState};
 
 use crate::args;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{attr, bad, bold, faint, good, trial_json};
+use crate::output::{attr, bad, bold, faint, good, number, short, trial_json};
 use crate::session::attr_of;
 use crate::space::choice_json;
 
@@ -77,13 +78,13 @@ pub(crate) fn explain(args: &args::Explain) -> Outcome {
         .map(|param| {
             json!({
                 "param": param.name, "value": choice_json(&param.value.as_choice()), "how": word(param.how),
-                "seen": seen_json(&param.seen),
+                "seen": seen_json(&param.seen), "candidates": candidates_json(&param.candidates),
             })
         })
         .collect();
     let json = json!({
         "trial": why.trial.0, "sampler": component(&why.sampler), "pruner": component(&why.pruner),
-        "seen": why.seen.as_ref().map(seen_json), "params": params, "pruned": why.pruned,
+        "seen": why.seen.as_ref().map(seen_json), "params": params, "candidates": candidates_json(&why.candidates), "pruned": why.pruned,
     });
     args.format.print(&json, |out| {
         writeln!(out, "{} {}", bold("trial"), why.trial)?;
@@ -104,11 +105,35 @@ pub(crate) fn explain(args: &args::Explain) -> Outcome {
                 seen_words(&param.seen)
             )?;
         }
+        let alone = why.params.iter().flat_map(|param| &param.candidates);
+        let mut weighed: Vec<&Candidate> = why.candidates.iter().chain(alone).collect();
+        if !weighed.is_empty() {
+            writeln!(out, "  it weighed {} points, the best of them:", weighed.len())?;
+        }
+        weighed.sort_by(|a, b| b.score.total_cmp(&a.score));
+        for candidate in weighed.into_iter().take(CANDIDATES_SHOWN) {
+            let values: Vec<String> =
+                candidate.values.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let mark = if candidate.chosen { good(" chosen") } else { String::new() };
+            writeln!(out, "    {} {}{mark}", short(candidate.score), values.join(" "))?;
+        }
         match &why.pruned {
             Some(reason) => writeln!(out, "  pruned: {reason}"),
             None => Ok(()),
         }
     })
+}
+
+/// How many of the points that a sampler weighed are shown to people; programs get all.
+const CANDIDATES_SHOWN: usize = 5;
+
+fn candidates_json(candidates: &[Candidate]) -> Value {
+    let one = |candidate: &Candidate| {
+        let values: Map<String, Value> =
+            candidate.values.iter().map(|(name, value)| (name.clone(), choice_json(&value.as_choice()))).collect();
+        json!({"values": values, "score": number(candidate.score), "chosen": candidate.chosen})
+    };
+    candidates.iter().map(one).collect()
 }
 
 fn seen_json(seen: &Seen) -> Value {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Map, Value, json};
-use trialog::{OpenOptions, TrialState};
+use trialog::TrialState;
 use trialog_inspect::{Outcome as Tried, Spawner, Trust};
 
 use crate::args;
@@ -90,7 +90,7 @@ pub(crate) fn repair(args: &args::Repair) -> Outcome {
 
 pub(crate) fn compact(args: &args::Compact) -> Outcome {
     let storage =
-        OpenOptions::new().must_exist(true).keep_history(args.keep_history).open(&args.storage.storage)?;
+        args.storage.options().must_exist(true).keep_history(args.keep_history).open(&args.storage.storage)?;
     let word = if storage.compact()? { "compacted" } else { "nothing to compact" };
     Ok(writeln!(std::io::stdout(), "{word}")?)
 }

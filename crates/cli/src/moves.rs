@@ -64,7 +64,7 @@ pub(crate) fn merge(args: &args::Merge) -> Outcome {
     for source in &args.sources {
         studies.push(source_study(source)?);
     }
-    let target = trialog::open(&args.storage.storage)?;
+    let target = args.storage.make()?;
     let studies: Vec<&Study> = studies.iter().collect();
     let options = Options { collision: args.if_taken.collision(), ..Options::default() };
     print(&target.merge_studies(&studies, &args.name, options)?)
@@ -73,7 +73,7 @@ pub(crate) fn merge(args: &args::Merge) -> Outcome {
 /// `runs.tlog#study`, or `runs.tlog` with its only study.
 fn source_study(text: &str) -> Outcome<Study> {
     let (url, study) = text.rsplit_once('#').map_or((text, None), |(url, study)| (url, Some(study.to_owned())));
-    args::StudyArgs { storage: args::StorageArgs { storage: url.to_owned() }, study }.look()
+    args::StudyArgs { storage: args::StorageArgs { storage: url.to_owned(), lock_wait: None }, study }.look()
 }
 
 pub(crate) fn branch(args: &args::Branch) -> Outcome {

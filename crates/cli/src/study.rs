@@ -15,17 +15,25 @@ const SPACE: &str = "trialog:space";
 impl StorageArgs {
     /// For looking: disturbs nobody and makes nothing.
     pub(crate) fn look(&self) -> Outcome<Storage> {
-        Ok(OpenOptions::new().read_only(true).open(&self.storage)?)
+        Ok(self.options().read_only(true).open(&self.storage)?)
     }
 
     /// For changing what is there.
     pub(crate) fn change(&self) -> Outcome<Storage> {
-        Ok(OpenOptions::new().must_exist(true).open(&self.storage)?)
+        Ok(self.options().must_exist(true).open(&self.storage)?)
     }
 
     /// For making what is not there.
     pub(crate) fn make(&self) -> Outcome<Storage> {
-        Ok(trialog::open(&self.storage)?)
+        Ok(self.options().open(&self.storage)?)
+    }
+
+    pub(crate) fn options(&self) -> OpenOptions {
+        let options = OpenOptions::new();
+        match self.lock_wait {
+            Some(wait) => options.lock_wait_max(wait),
+            None => options,
+        }
     }
 }
 

@@ -35,11 +35,31 @@ pub use tpe::{Gamma, Tpe, TpeOptions};
 use std::sync::Arc;
 
 use trialog_numerics::{Stream, hash_bytes};
-use trialog_ops::{ComponentSpec, Distribution, ParamDef, ParamKey, TrialNumber};
+use trialog_ops::{ComponentSpec, Distribution, ParamDef, ParamKey, ParamValue, TrialNumber};
 use trialog_replay::StudyView;
 
 /// A parameter's value that a sampler proposes before the objective asks for it.
 pub type Proposal = (ParamKey, Arc<ParamDef>, f64);
+
+/// Which suggestion is meant.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked<'a> {
+    /// That of [`Sampler::sample_relative`].
+    Together,
+    /// That of [`Sampler::sample_independent`] for this parameter.
+    Alone(&'a str, &'a Distribution),
+}
+
+/// Something that a sampler weighed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// Parameters with their values.
+    pub values: Vec<(String, ParamValue)>,
+    /// How good the sampler holds it for; for TPE the logarithm of the good trials' density over that of the others.
+    pub score: f64,
+    /// True for the one that was suggested.
+    pub chosen: bool,
+}
 
 /// Where to look next.
 pub trait Sampler: Send + Sync {
@@ -65,6 +85,13 @@ pub trait Sampler: Send + Sync {
     fn is_exhausted(&self, view: &StudyView) -> bool {
         let _ = view;
         false
+    }
+
+    /// What a suggestion was chosen from, with a score for each: the larger the better, in the sampler's own measure. Empty where
+    /// nothing was weighed. Costs as much as the suggestion, or more; for people who want to know, not for the loop.
+    fn candidates(&self, view: &StudyView, number: TrialNumber, seed: u64, asked: Asked<'_>) -> Vec<Candidate> {
+        let _ = (view, number, seed, asked);
+        Vec::new()
     }
 
     /// What the sampler does at this point of the study and why, in words, if it has a choice.

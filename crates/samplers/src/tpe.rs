@@ -5,6 +5,7 @@
 //! objectives after Ozaki, Tanigaki, Watanabe and Onishi, "Multiobjective tree-structured Parzen estimator for
 //! computationally expensive optimization problems" (GECCO 2020); in the form and with the defaults of Optuna 5.
 
+mod candidates;
 mod distance;
 mod models;
 mod observe;
@@ -20,7 +21,7 @@ use crate::parzen::{Axis, Density, KernelOptions, Mixture, Outcome, Weights};
 use crate::random::{draw, settle};
 use crate::registry::Options;
 use crate::space::{Groups, SpaceParam};
-use crate::{Proposal, Sampler, stream, stream_for};
+use crate::{Asked, Candidate, Proposal, Sampler, stream, stream_for};
 use distance::{Distance, Distances};
 use models::{Models, WORTH_KEEPING};
 use split::Ranking;
@@ -336,6 +337,10 @@ impl Sampler for Tpe {
             params.iter().map(|(_, def)| alone(def)).collect()
         };
         params.iter().zip(values).map(|((key, def), value)| (*key, Arc::clone(def), value)).collect()
+    }
+
+    fn candidates(&self, view: &StudyView, number: TrialNumber, seed: u64, asked: Asked<'_>) -> Vec<Candidate> {
+        self.weighed(view, number, seed, asked)
     }
 
     fn sample_independent(

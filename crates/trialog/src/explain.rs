@@ -8,6 +8,7 @@ use std::sync::Arc;
 use trialog_ops::{ComponentSpec, FinalState, Op, ParamDef, ParamRef, ParamValue, TrialNumber, TrialState};
 use trialog_pruners::Decision;
 use trialog_replay::{StudyView, TrialView, Verdict};
+use trialog_samplers::{Asked, Candidate};
 use trialog_storage::Met;
 
 use crate::error::Result;
@@ -27,6 +28,8 @@ pub struct Explanation {
     pub seen: Option<Seen>,
     /// Its parameters, in the order in which they were set.
     pub params: Vec<ParamExplanation>,
+    /// What the sampler weighed for the parameters that it proposed together, if it did.
+    pub candidates: Vec<Candidate>,
     /// Why the pruner says that it should have stopped where it did; none if it was not pruned.
     pub pruned: Option<String>,
 }
@@ -57,6 +60,8 @@ pub struct ParamExplanation {
     pub how: How,
     /// What could be seen then.
     pub seen: Seen,
+    /// What the sampler weighed for this parameter alone, if it did.
+    pub candidates: Vec<Candidate>,
 }
 
 /// How a parameter came by its value.
@@ -94,6 +99,7 @@ impl Study {
             pruner: config.as_ref().map(|config| config.pruner.clone()),
             seen: None,
             params: Vec::new(),
+            candidates: Vec::new(),
             pruned: None,
         };
         let seed = self.seed();
@@ -146,11 +152,25 @@ impl Study {
                             } else {
                                 How::Otherwise
                             };
+                            let weighed = |asked: Asked<'_>| {
+                                sampler
+                                    .as_ref()
+                                    .map(|sampler| sampler.candidates(view, number, seed, asked))
+                                    .unwrap_or_default()
+                            };
+                            if how == How::Together && explanation.candidates.is_empty() {
+                                explanation.candidates = weighed(Asked::Together);
+                            }
+                            let candidates = match how {
+                                How::Alone => weighed(Asked::Alone(&def.name, &def.distribution)),
+                                _ => Vec::new(),
+                            };
                             explanation.params.push(ParamExplanation {
                                 name: def.name.clone(),
                                 value: def.distribution.to_external(found),
                                 how,
                                 seen: seen(view),
+                                candidates,
                             });
                         }
                     }

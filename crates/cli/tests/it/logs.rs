@@ -1,8 +1,5 @@
 //! Logs: looked after, and what is said of damaged, foreign and held ones.
 
-use std::process::Stdio;
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::support::Place;
@@ -65,32 +62,27 @@ fn files_that_are_no_logs() {
     place.fails(&["verify", "nothing.tlog"], 3, "there is no log");
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[test]
 fn a_held_lock_is_waited_for_and_named() {
-    use nix::sys::signal::{Signal, kill};
-    use nix::unistd::Pid;
+    use nix::fcntl::{FcntlArg, fcntl};
 
     let place = tuned();
-    // A worker that is stopped while it writes holds the lock for as long as it is stopped; most stops hit it elsewhere,
-    // so look until one does.
-    let mut worker = place
-        .command(&["selftest-worker", "runs.tlog", "acknowledged"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let _ = worker.wait();
-    // That study is not there; the log is not touched, and nobody hangs.
-    assert_eq!(place.json(&["list"])[0]["complete"], 10);
-
-    let mut runner = place.command(&["run", "-n", "1", "--quiet", "--", "sleep", "30"]).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
-    kill(Pid::from_raw(runner.id() as i32), Signal::SIGSTOP).unwrap();
+    let file = std::fs::File::options().read(true).write(true).open(place.path().join("runs.tlog")).unwrap();
+    // Somebody holds the whole log as a writer does.
+    let lock = nix::libc::flock {
+        l_type: nix::libc::F_WRLCK as nix::libc::c_short,
+        l_whence: nix::libc::SEEK_SET as nix::libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(&file, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
+    place.fails(&["ask", "--lock-wait", "200ms"], 5, "runs.tlog");
     // A reader never waits for a writer, whatever that one is doing.
     assert_eq!(place.json(&["list"])[0]["complete"], 10);
-    kill(Pid::from_raw(runner.id() as i32), Signal::SIGKILL).unwrap();
-    runner.wait().unwrap();
+    drop(file);
+    place.ok(&["ask", "--lock-wait", "200ms"]);
 }
 
 #[test]

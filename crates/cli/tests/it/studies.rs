@@ -185,6 +185,18 @@ fn what_happened_can_be_derived_again() {
     assert!(["alone", "together"].contains(&why["params"][0]["how"].as_str().unwrap()), "{why}");
     assert_eq!(why["seen"]["complete"], 3);
     assert!(place.ok(&["explain", "3", "-f", "table"]).contains("it saw 3 complete"));
+    // Once there is a model, what was weighed is shown, and the point that was chosen is the trial's.
+    for number in 6..12 {
+        place.ok(&["ask"]);
+        place.ok(&["tell", &number.to_string(), "0.1"]);
+    }
+    let asked = place.json(&["ask"]);
+    let why = place.json(&["explain", "12"]);
+    let all = why["candidates"].as_array().unwrap();
+    let chosen: Vec<_> = all.iter().filter(|candidate| candidate["chosen"] == true).collect();
+    assert_eq!((all.len(), chosen.len()), (24, 1), "{why}");
+    assert_eq!(chosen[0]["values"], asked["params"]);
+    assert!(all.iter().all(|candidate| candidate["score"].as_f64() <= chosen[0]["score"].as_f64()));
     place.fails(&["explain", "99"], 3, "has no trial 99");
     let ops = place.ok(&["tail", "--all", "--no-follow"]);
     assert!(ops.contains("CreateStudy") && ops.contains("FinishTrial"), "{ops}");
