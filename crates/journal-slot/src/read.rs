@@ -8,7 +8,7 @@ use trialog_journal::{Error, Seq, Visitor};
 use crate::known::Slot;
 use crate::object::{self, Flaw, HEADER_BYTES, Header, Kind, Point, Token, VERSION};
 use crate::store::Found;
-use crate::{Flow, SlotJournal, slot_key};
+use crate::{ATTEMPTS, Flow, PAUSE, SlotJournal, slot_key};
 
 /// How many slots a segment takes. Fixed, so that everybody makes the same segments under the same names.
 const SEGMENT_SLOTS: u64 = 256;
@@ -42,7 +42,7 @@ impl SlotJournal {
     }
 
     /// The slots from a place on, as many as one or two requests give. None if there are none yet.
-    pub(crate) fn slots_at(&self, at: Point, behind: bool) -> Result<Vec<Slot>, Error> {
+    fn slots_at(&self, at: Point, behind: bool) -> Result<Vec<Slot>, Error> {
         if behind && at.slot.is_multiple_of(SEGMENT_SLOTS) {
             let slots = self.segment_at(at)?;
             if !slots.is_empty() {
@@ -137,12 +137,11 @@ impl SlotJournal {
     pub(crate) fn visit_stored(&self, next: &mut u64, until: u64, visit: &mut Visitor<'_>) -> Result<Flow, Error> {
         let mut at = self.known().point_before(*next);
         while at.seq < until {
-            let slots = self.slots_at(at, true).map_err(|error| match error {
+            let slots = self.slots_seen_before(at).map_err(|error| match error {
                 Error::Folded { location, first, .. } => Error::Folded { location, asked: *next, first },
                 error => error,
             })?;
             let Some(last) = slots.last() else {
-                self.check_before(at)?;
                 let location = self.store.location.clone();
                 return Err(Error::Regressed { location, seen: until, found: at.seq });
             };
@@ -161,6 +160,18 @@ impl SlotJournal {
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// The slots from a place on at which there were some. A store that says otherwise is asked again.
+    pub(crate) fn slots_seen_before(&self, at: Point) -> Result<Vec<Slot>, Error> {
+        for attempt in 1..ATTEMPTS {
+            let slots = self.slots_at(at, true)?;
+            if !slots.is_empty() {
+                return Ok(slots);
+            }
+            std::thread::sleep(PAUSE * (1 << attempt));
+        }
+        self.slots_at(at, true)
     }
 
     /// Goes to the end of a log of which nothing was read.

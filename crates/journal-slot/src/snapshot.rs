@@ -158,7 +158,7 @@ impl SlotJournal {
         let mut at = known.point_before(seq);
         drop(known);
         loop {
-            let slots = self.slots_at(at, true)?;
+            let slots = self.slots_seen_before(at)?;
             let Some(last) = slots.last() else { return Ok(None) };
             at = last.end;
             if let Some(slot) = slots.iter().find(|slot| slot.at.seq <= seq && seq < slot.end.seq) {
