@@ -22,6 +22,7 @@ mod rederive;
 #[cfg(feature = "redis")]
 mod redis;
 mod scenarios;
+mod shadow;
 mod studies;
 mod support;
 mod table;

@@ -7,7 +7,7 @@ use trialog_ops::{
     Direction, FinalState, Op, Record, SessionId, SessionRef, StudyId, Timestamp, TrialId, TrialNumber, TrialState,
     TrialTemplate,
 };
-use trialog_pruners::{Hyperband, Median, Pruner, SuccessiveHalving};
+use trialog_pruners::{Hyperband, Median, Patient, Pruner, Shadow, SuccessiveHalving, Threshold, Wilcoxon};
 use trialog_replay::{State, StudyView};
 
 const STEPS: u64 = 81;
@@ -55,26 +55,33 @@ fn main() {
             let template = Box::new(log.finished(apart));
             log.apply(Op::AddTrial { study: StudyId(0), template });
         }
-        let pruners: [(&str, &dyn Pruner); 3] = [
+        let pruners: [(&str, &dyn Pruner); 7] = [
             ("median", &Median::new()),
             ("halving", &SuccessiveHalving::new().min_resource(apart)),
             ("hyperband", &Hyperband::new().min_resource(apart)),
+            ("threshold", &Threshold::upper(f64::MAX)),
+            ("patient", &Patient::new(1).wrapping(Median::new())),
+            ("shadow", &Shadow::new(Median::new())),
+            ("wilcoxon", &Wilcoxon::new()),
         ];
+        // Each reaches a rung.
+        let rungs: Vec<u64> = [1, 3, 9, 27].to_vec();
+        // The distribution is exact up to 50 of them, and takes longest there.
+        let instances: Vec<u64> = (0..STEPS).collect();
         for (name, pruner) in pruners {
             let mut first = Duration::ZERO;
             let mut times = Vec::new();
-            for round in 0..ROUNDS {
+            for _ in 0..ROUNDS {
                 let number =
                     log.apply(Op::CreateTrial { study: StudyId(0), start: Timestamp(0) }).trial_count() - 1;
                 let (trial, number) = (TrialId(number as u64), TrialNumber(number as u32));
-                // Each reaches a rung.
-                for step in [1, 3, 9, 27] {
+                for &step in if name == "wilcoxon" { &instances } else { &rungs } {
                     let value = log.noise() as f64;
                     let view = log.apply(Op::Report { trial, step: step * apart, value });
                     let begin = Instant::now();
                     std::hint::black_box(pruner.decide(&view, number));
                     let took = begin.elapsed();
-                    if round == 0 && step == 1 {
+                    if times.is_empty() {
                         first = took;
                     }
                     times.push(took);

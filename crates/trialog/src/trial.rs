@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use trialog_ops::{
     Choice, Distribution, FinalState, Json, Op, Param, ParamDef, ParamKey, ParamRef, ParamValue, TrialId,
-    TrialNumber,
+    TrialNumber, TrialState,
 };
 use trialog_pruners::Decision;
 use trialog_replay::{Reason, StudyView};
@@ -18,6 +18,9 @@ use crate::study::{Study, now};
 
 /// The attribute that holds the parameters an enqueued trial must use; Optuna's name for it.
 pub(crate) const FIXED_PARAMS: &str = "fixed_params";
+
+/// The attribute that says when and why a pruner on trial would have stopped the trial.
+const WOULD_PRUNE: &str = "trialog:would_prune";
 
 /// An objective's way to say that the trial was stopped early: return it as the error.
 ///
@@ -305,14 +308,26 @@ impl Trial {
         Ok(self.decide()?.is_prune())
     }
 
-    /// As [`Trial::should_prune`], with the reason.
+    /// As [`Trial::should_prune`], with the reason. Where a pruner in a [`Shadow`](crate::pruners::Shadow) would have
+    /// stopped the trial for the first time, the log keeps it: the trial goes on with the system attribute
+    /// `trialog:would_prune`, an object of the latest `step` and the `reason`.
     ///
     /// # Errors
     /// As [`Trial::should_prune`].
     pub fn decide(&self) -> Result<Decision> {
         self.study.single_objective("should_prune")?;
         let view = self.study.view()?;
-        self.study.decide(&view, self.number)
+        let decision = self.study.decide(&view, self.number)?;
+        if let (Decision::Shadow { reason }, Some(trial)) = (&decision, view.trial(self.number))
+            && trial.state() == TrialState::Running
+            && trial.system_attr(WOULD_PRUNE).is_none()
+        {
+            let step = trial.reports().last().map(|&(step, _)| step);
+            let value = Json::from(serde_json::json!({ "step": step, "reason": reason }));
+            let op = Op::SetTrialSystemAttr { trial: self.id, key: WOULD_PRUNE.to_owned(), value };
+            self.study.progress(op, || format!("note that trial {} would be pruned", self.number))?;
+        }
+        Ok(decision)
     }
 
     /// Notes something about the trial.
