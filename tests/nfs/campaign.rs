@@ -190,6 +190,11 @@ impl<'a> Crew<'a> {
         Ok(())
     }
 
+    /// Signals all workers at a place.
+    fn signal_at(&self, place: Place, signal: &str) -> Outcome {
+        self.workers.iter().filter(|worker| worker.place == place).try_for_each(|worker| worker.signal(signal))
+    }
+
     fn below(&mut self, n: u64) -> u64 {
         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.random >> 33) % n
@@ -482,10 +487,16 @@ fn campaign(machine: &Machine, version: &str, plan: &Plan) -> Outcome {
             })?;
             crew.recover()?;
         }
-        crew.through("the server is restarted", |_| {
+        // A server that ends lets go of its clients' locks, and gives them back when it begins again. Nobody keeps its own
+        // processes off the files meanwhile: one of them can take a lock that a client is given back, and both write. That
+        // is not promised, so they stand still.
+        crew.through("the server is restarted", |crew| {
+            crew.signal_at(Place::Server, "STOP")?;
             machine.stop_server()?;
             pause(plan.calm)?;
-            machine.start_server()
+            machine.start_server()?;
+            pause(LEASE + LEASE / 2)?;
+            crew.signal_at(Place::Server, "CONT")
         })?;
         crew.recover()?;
         crew.through("the disk is full", |_| {

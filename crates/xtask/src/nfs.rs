@@ -35,11 +35,6 @@ struct Task {
     quick: bool,
 }
 
-/// One version, a few seconds for each fault.
-pub(crate) fn short() -> Outcome {
-    run(true, None)
-}
-
 /// All versions or one; `quick` makes it short.
 pub(crate) fn run(quick: bool, version: Option<&str>) -> Outcome {
     needs::ensure("nfs")?;
