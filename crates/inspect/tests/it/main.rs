@@ -8,3 +8,4 @@ mod losses;
 mod places;
 mod reports;
 mod segments;
+mod stale;
