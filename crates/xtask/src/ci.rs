@@ -1,6 +1,7 @@
 //! Everything that must hold before a change is kept. Whatever automation runs this adds no logic of its own.
 
 use crate::shell::{self, Outcome, Steps};
+use crate::test::FEATURES;
 use crate::{fuzz, nfs, simulate, test, tidy};
 
 /// Format, tidy, clippy, docs, fuzzing, simulated and real file systems, and all tests. `long` gives hours to what finds
@@ -12,7 +13,7 @@ pub(crate) fn run(long: bool) -> Outcome {
     steps.run("format", || cargo(&["fmt", "--all", "--check"]));
     steps.run("lock file", || shell::metadata(&root, &["--locked"]).map(drop));
     steps.run("tidy", tidy::run);
-    let clippy = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    let clippy = ["clippy", "--workspace", "--all-targets", "--features", FEATURES, "--", "-D", "warnings"];
     steps.run("clippy", || cargo(&clippy));
     let bare = ["clippy", "--package", "trialog", "--no-default-features", "--", "-D", "warnings"];
     steps.run("clippy without features", || cargo(&bare));
@@ -22,7 +23,8 @@ pub(crate) fn run(long: bool) -> Outcome {
             "doc",
             "--no-deps",
             "--workspace",
-            "--all-features",
+            "--features",
+            FEATURES,
         ]))
     });
     // Licences and sources are tidy's; cargo-deny adds duplicates and bans where somebody has it.
@@ -32,6 +34,8 @@ pub(crate) fn run(long: bool) -> Outcome {
         println!("\n(cargo-deny is not installed: licences and sources were checked by tidy)");
     }
     if long {
+        let all = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+        steps.run("clippy with all features", || cargo(&all));
         steps.run("fuzz", || fuzz::run(None, None, true));
         steps.run("simulation", || simulate::run(&["--long"]));
         steps.run("nfs", || nfs::run(false, None));

@@ -10,6 +10,12 @@ use crate::shell::{self, Outcome, Steps};
 /// what it left the first time.
 const SMOKE: &[&[&str]] = &[DIGITS, DIGITS];
 
+/// All features but those for buckets, which bring an encryption library that is long in building and are tested by stores in
+/// memory; the long run checks them too.
+pub(crate) const FEATURES: &str = "trialog/redis-tls,trialog/redb,trialog/slot,trialog/parquet,trialog/sqlite,\
+                                   trialog-tests/parquet,trialog-tests/redb,trialog-tests/redis,trialog-tests/sqlite,\
+                                   trialog-journal/conformance,trialog-journal-redis/tls,trialog-transfer/sqlite";
+
 const DIGITS: &[&str] = &["--package", "trialog-examples", "--example", "digits", "--", "--trials", "6"];
 
 /// For how many seconds tests kill processes, and how many that is if there is time; they know themselves what is short.
@@ -32,7 +38,7 @@ pub(crate) fn add_to(steps: &mut Steps, root: &Path, long: bool) {
     let mut counts = Counts::default();
     steps.run("cargo test", || {
         let mut test = shell::cargo(root);
-        test.args(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+        test.args(["test", "--workspace", "--features", FEATURES, "--no-fail-fast"]);
         if long {
             test.env(KILL_SECONDS, KILL_SECONDS_LONG);
         }
