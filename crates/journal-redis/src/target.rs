@@ -451,4 +451,99 @@ mod tests {
         let target = Target::parse("redis://u:secret@h").unwrap();
         assert!(!format!("{target:?} {}", target.location()).contains("secret"));
     }
+
+    /// Numbers that look random and are the same in every run (Knuth's MMIX constants).
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, sides: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) as usize % sides
+        }
+
+        /// Some of the pieces one after another, `most` at most.
+        fn text(&mut self, pieces: &[&str], most: usize) -> String {
+            (0..self.roll(most + 1)).map(|_| pieces[self.roll(pieces.len())]).collect()
+        }
+    }
+
+    const PIECES: &[&str] = &[
+        ":",
+        "/",
+        "//",
+        "?",
+        "#",
+        "@",
+        "%",
+        "%2",
+        "%2f",
+        "%ff",
+        "%00",
+        "[",
+        "]",
+        "::1",
+        ",",
+        "=",
+        "&",
+        "db=1",
+        "prefix=",
+        "wait_ms=",
+        "wait_aof=",
+        "h",
+        "1",
+        "65536",
+        "99999999999",
+        "-1",
+        " ",
+        "\0",
+        "\n",
+        "{",
+        "é",
+        "redis",
+        "+unix",
+    ];
+
+    #[test]
+    fn whatever_stands_around_a_password_it_is_not_repeated() {
+        let mut dice = Dice(1);
+        let (mut taken, mut refused) = (0, 0);
+        for _ in 0..50_000 {
+            let (scheme, ..) = SCHEMES[dice.roll(SCHEMES.len())];
+            let (user, behind) = (dice.text(&["u", "é", "%41"], 1), dice.text(PIECES, 3));
+            let url = format!("{scheme}://{user}:secret{behind}@h{}", dice.text(PIECES, 5));
+            let said = match Target::parse(&url) {
+                Ok(target) => {
+                    taken += 1;
+                    assert!(target.password.as_ref().is_some_and(|password| password.contains("secret")), "{url}");
+                    format!("{target:?} {}", target.location())
+                }
+                Err(error) => {
+                    refused += 1;
+                    error.to_string()
+                }
+            };
+            assert!(!said.contains("secret"), "{url}: {said}");
+        }
+        // Or it would show nothing.
+        assert!(taken > 1_000 && refused > 1_000, "{taken} taken, {refused} refused");
+    }
+
+    #[test]
+    fn an_encoded_password_is_read_as_it_was_meant() {
+        let mut dice = Dice(2);
+        for _ in 0..2_000 {
+            let password = format!("p{}", dice.text(PIECES, 6).replace('\0', ""));
+            let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let target = Target::parse(&format!("redis://u:{encoded}@h")).unwrap();
+            assert_eq!(target.password.as_deref(), Some(password.as_str()));
+        }
+    }
+
+    #[test]
+    fn no_text_at_all_is_more_than_an_error() {
+        let mut dice = Dice(3);
+        for _ in 0..50_000 {
+            let _ = Target::parse(&format!("redis{}", dice.text(PIECES, 12)));
+        }
+    }
 }
