@@ -6,45 +6,78 @@
 
 use redis::Value;
 use sha1_smol::Sha1;
+use std::io::Write;
 use trialog_journal::group::{count_records, split_record};
 
 /// Hexadecimal digits of a chain value.
 const CHAIN_DIGITS: usize = 16;
+/// What the id of an entry takes at most: two numbers of 64 bits and a dash.
+const ID_BYTES_MAX: usize = 20 + 1 + 20;
+
+/// A chain value, in digits as the scripts compute it. In place, since opening a log computes one for every entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Chain([u8; CHAIN_DIGITS]);
+
+impl Chain {
+    fn of(parts: &[&[u8]]) -> Chain {
+        let mut sha = Sha1::new();
+        parts.iter().for_each(|part| sha.update(part));
+        let digest = sha.digest().bytes();
+        let mut digits = [0; CHAIN_DIGITS];
+        write_hex(&digest[..CHAIN_DIGITS / 2], &mut digits);
+        Chain(digits)
+    }
+
+    /// From what a server says; nothing if it is not as long as one.
+    pub(crate) fn parse(digits: &[u8]) -> Option<Chain> {
+        digits.try_into().ok().map(Chain)
+    }
+
+    pub(crate) fn digits(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Two digits for each byte, as far as there is room.
+fn write_hex(bytes: &[u8], digits: &mut [u8]) {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    for (byte, pair) in bytes.iter().zip(digits.chunks_exact_mut(2)) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+}
 
 /// A position in the log, and what tells the log up to there from all others.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tip {
     pub(crate) seq: u64,
     /// Bytes of all batches so far.
     pub(crate) bytes: u64,
-    pub(crate) chain: String,
+    pub(crate) chain: Chain,
 }
 
 impl Tip {
     /// Where a log begins.
     pub(crate) fn start(log_id: &str) -> Tip {
-        Tip { seq: 0, bytes: 0, chain: digest(&[log_id.as_bytes()]) }
+        Tip { seq: 0, bytes: 0, chain: Chain::of(&[log_id.as_bytes()]) }
     }
 
     /// The position after a batch of `count` records.
     pub(crate) fn after(&self, batch: &[u8], count: u64) -> Tip {
         let (bytes, seq) = (self.bytes + batch.len() as u64, self.seq + count);
-        let crc = format!("{:08x}", crc32fast::hash(batch));
-        let chain = digest(&[self.chain.as_bytes(), format!("{bytes}-{seq}").as_bytes(), crc.as_bytes()]);
+        let mut crc = [0; 8];
+        write_hex(&crc32fast::hash(batch).to_be_bytes(), &mut crc);
+        let mut id = [0; ID_BYTES_MAX];
+        let mut rest = id.as_mut_slice();
+        write!(rest, "{bytes}-{seq}").expect("two numbers and a dash fit");
+        let unused = rest.len();
+        let chain = Chain::of(&[self.chain.digits(), &id[..ID_BYTES_MAX - unused], &crc]);
         Tip { seq, bytes, chain }
     }
 
     pub(crate) fn id(&self) -> String {
         format!("{}-{}", self.bytes, self.seq)
     }
-}
-
-fn digest(parts: &[&[u8]]) -> String {
-    let mut sha = Sha1::new();
-    parts.iter().for_each(|part| sha.update(part));
-    let mut text = sha.digest().to_string();
-    text.truncate(CHAIN_DIGITS);
-    text
 }
 
 /// A batch that is known to belong where it says.
@@ -75,7 +108,7 @@ impl Batch {
 pub(crate) struct Entry {
     bytes: u64,
     seq: u64,
-    chain: Vec<u8>,
+    chain: Chain,
     batch: Vec<u8>,
 }
 
@@ -90,7 +123,7 @@ impl Entry {
         Some(Entry {
             bytes: bytes.parse().ok()?,
             seq: seq.parse().ok()?,
-            chain: bytes_of(chain)?,
+            chain: Chain::parse(&bytes_of(chain)?)?,
             batch: bytes_of(batch)?,
         })
     }
@@ -108,7 +141,7 @@ impl Entry {
         if tip.seq != self.seq {
             return Err(Misfit::Content("it holds another number of records than it says"));
         }
-        if tip.chain.as_bytes() != self.chain {
+        if tip.chain != self.chain {
             return Err(Misfit::Content("its chain value is wrong: it was changed, or follows something else"));
         }
         Ok((Batch { first: before.seq, end: tip.seq, bytes: self.batch }, tip))

@@ -1,6 +1,6 @@
 //! What a handle knows of the log: how far it has seen it, the records seen last, and some positions to begin reading at.
 
-use crate::entry::{Batch, Tip};
+use crate::entry::{Batch, Chain, Tip};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use trialog_journal::{Seq, Visitor};
@@ -28,7 +28,11 @@ impl Stored {
         let [name, seq, position, chain, bytes, crc, _, kind] = *words else { return None };
         Some(Stored {
             name: name.to_owned(),
-            at: Tip { seq: seq.parse().ok()?, bytes: position.parse().ok()?, chain: chain.to_owned() },
+            at: Tip {
+                seq: seq.parse().ok()?,
+                bytes: position.parse().ok()?,
+                chain: Chain::parse(chain.as_bytes())?,
+            },
             bytes: bytes.parse().ok()?,
             crc: crc.parse().ok()?,
             folds: kind == "base",
@@ -51,14 +55,7 @@ pub(crate) struct Known {
 
 impl Known {
     pub(crate) fn new(start: Tip) -> Known {
-        Known {
-            tip: start.clone(),
-            tail: VecDeque::new(),
-            tail_bytes: 0,
-            points: vec![start],
-            trimmed: 0,
-            base: None,
-        }
+        Known { tip: start, tail: VecDeque::new(), tail_bytes: 0, points: vec![start], trimmed: 0, base: None }
     }
 
     pub(crate) fn tip(&self) -> &Tip {
@@ -76,10 +73,10 @@ impl Known {
             self.tail_bytes -= old.bytes.len();
         }
         if self.points.last().is_none_or(|last| tip.bytes - last.bytes >= POINT_BYTES) {
-            self.points.push(tip.clone());
+            self.points.push(tip);
         }
         self.tail_bytes += batch.bytes.len();
-        self.tail.push_back((batch, tip.clone()));
+        self.tail.push_back((batch, tip));
         self.tip = tip;
     }
 
@@ -87,16 +84,16 @@ impl Known {
     pub(crate) fn resume(&mut self, at: Tip) {
         self.tail.clear();
         self.tail_bytes = 0;
-        self.points.push(at.clone());
+        self.points.push(at);
         self.tip = at;
     }
 
     /// The position after so many records, if it is known.
     pub(crate) fn tip_at(&self, seq: u64) -> Option<Tip> {
         if self.tip.seq == seq {
-            return Some(self.tip.clone());
+            return Some(self.tip);
         }
-        self.tail.iter().rev().map(|(_, tip)| tip).find(|tip| tip.seq == seq).cloned()
+        self.tail.iter().rev().map(|(_, tip)| tip).find(|tip| tip.seq == seq).copied()
     }
 
     /// Hands over what is in memory from `from` on; where that ended and whether it was told to. `None` if `from`
@@ -128,6 +125,6 @@ impl Known {
     pub(crate) fn point_before(&self, from: u64) -> Option<Tip> {
         let base = self.base.as_ref().map(|base| &base.at);
         let points = self.points.iter().chain(base);
-        points.filter(|point| point.seq <= from && point.seq >= self.trimmed).max_by_key(|point| point.seq).cloned()
+        points.filter(|point| point.seq <= from && point.seq >= self.trimmed).max_by_key(|point| point.seq).copied()
     }
 }

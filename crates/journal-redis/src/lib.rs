@@ -23,7 +23,7 @@ mod target;
 pub use server::Server;
 pub use target::{BadUrl, Options, Target};
 
-use entry::{Batch, Entry, Misfit, Tip, bytes_of, number_of, text_of};
+use entry::{Batch, Chain, Entry, Misfit, Tip, bytes_of, number_of, text_of};
 use known::{Known, Stored, TAIL_BYTES};
 use link::Link;
 use rand::TryRng;
@@ -127,7 +127,7 @@ impl RedisJournal {
         let start = Tip::start(&new_id);
         let reply = line.run("open", |connection| {
             call(connection, &scripts.create, &[&keys.tip, &keys.log], &|call| {
-                call.arg(&new_id).arg(&start.chain).arg(FORMAT);
+                call.arg(&new_id).arg(start.chain.digits()).arg(FORMAT);
             })
         })?;
         let [log_id, format] = texts(reply).unwrap_or_default();
@@ -213,7 +213,7 @@ impl RedisJournal {
         let mut line = lock(&self.line);
         let reply = line.link.run(action, |connection| {
             call(connection, script, keys, &|call| {
-                call.arg(&self.log_id).arg(seen.seq).arg(seen.bytes).arg(&seen.chain);
+                call.arg(&self.log_id).arg(seen.seq).arg(seen.bytes).arg(seen.chain.digits());
                 arguments(call);
             })
         })?;
@@ -264,7 +264,7 @@ impl RedisJournal {
         let news_max = if matches!(what, What::Touch) { 0 } else { NEWS_BYTES_MAX };
         let action = if count > 0 { "append to" } else { "look at" };
         let arguments = |call: &mut Cmd| {
-            call.arg(&self.log_id).arg(seen.seq).arg(seen.bytes).arg(&seen.chain);
+            call.arg(&self.log_id).arg(seen.seq).arg(seen.bytes).arg(seen.chain.digits());
             call.arg(news_max).arg(&writer.id).arg(writer.counter).arg(count).arg(at);
             if let What::Append { batch, crc, .. } = what {
                 call.arg(*batch).arg(crc.as_str());
@@ -289,7 +289,7 @@ impl RedisJournal {
         let Value::Array(news) = news else { return None };
         Some(Look {
             first: number_of(first)?,
-            end: Tip { seq: number_of(seq)?, bytes: number_of(bytes)?, chain: text_of(chain)? },
+            end: Tip { seq: number_of(seq)?, bytes: number_of(bytes)?, chain: Chain::parse(&bytes_of(chain)?)? },
             trimmed: number_of(trimmed)?,
             base: text_of(base).as_deref().and_then(Stored::parse),
             news,
@@ -331,7 +331,7 @@ impl RedisJournal {
     fn commit(&self, batch: &[u8], count: u64, at: Option<u64>) -> Result<Option<u64>, Error> {
         let mut line = lock(&self.line);
         let Line { link, writer } = &mut *line;
-        let seen = self.known().tip().clone();
+        let seen = *self.known().tip();
         let what = if count > 0 {
             writer.counter += 1;
             What::Append { batch, count, at, crc: format!("{:08x}", crc32fast::hash(batch)) }
@@ -340,7 +340,7 @@ impl RedisJournal {
         };
         let Some(look) = self.exchange(link, writer, &seen, &what)? else { return Ok(None) };
         let mut known = self.known();
-        let (first, end) = (look.first, look.end.clone());
+        let (first, end) = (look.first, look.end);
         self.adopt(&mut known, look);
         if count > 0 && known.tip().seq == first && known.tip().after(batch, count) == end {
             known.push(Batch { first, end: end.seq, bytes: batch.to_vec() }, end);
@@ -366,7 +366,7 @@ impl RedisJournal {
         let Line { link, writer } = &mut *line;
         let mut looks = 0;
         loop {
-            let seen = self.known().tip().clone();
+            let seen = *self.known().tip();
             let look = self.exchange(link, writer, &seen, &What::Look)?.ok_or_else(|| self.odd_reply())?;
             let (end, trimmed) = (look.end.seq, look.trimmed);
             let mut known = self.known();
@@ -475,7 +475,7 @@ impl RedisJournal {
             return Ok(());
         }
         self.syncs.run(records, || {
-            let seen = self.known().tip().clone();
+            let seen = *self.known().tip();
             let nobody = Writer { id: String::new(), counter: 0 };
             let look = self.exchange(&mut lock(&self.sync_link), &nobody, &seen, &What::Touch)?;
             look.map(|look| look.end.seq).ok_or_else(|| self.odd_reply())
@@ -601,7 +601,7 @@ impl Journal for RedisJournal {
         self.is_forked()?;
         let begun = Instant::now();
         loop {
-            let tip = self.known().tip().clone();
+            let tip = *self.known().tip();
             if tip.seq > from.0 {
                 return Ok(true);
             }
@@ -628,7 +628,7 @@ impl Journal for RedisJournal {
             if let Ok(Some(bytes)) = self.load(&newest) {
                 let mut known = self.known();
                 if known.is_fresh() {
-                    known.resume(newest.at.clone());
+                    known.resume(newest.at);
                     return Some((Seq(newest.at.seq), bytes));
                 }
                 return None;
@@ -657,7 +657,7 @@ impl Journal for RedisJournal {
             if let Some(bytes) = self.load(&base)? {
                 let mut known = self.known();
                 if known.tip().seq < base.at.seq {
-                    known.resume(base.at.clone());
+                    known.resume(base.at);
                 }
                 return Ok(Some((Seq(base.at.seq), bytes)));
             }
@@ -695,7 +695,7 @@ impl Journal for RedisJournal {
         }
         let keys = [self.keys.tip.as_str(), &self.keys.log, &self.keys.writers];
         loop {
-            let seen = self.known().tip().clone();
+            let seen = *self.known().tip();
             let reply = self.eval("trim", &self.scripts.trim, &keys, &seen, |call| {
                 call.arg(grace.as_secs()).arg(TRIM_ENTRIES);
             })?;

@@ -9,6 +9,8 @@ use std::io;
 use trialog_journal::{Error, SnapshotSource};
 
 const PIECE_BYTES: usize = 1 << 20;
+/// How many pieces are read in one round trip.
+const PIECES_AT_ONCE: u64 = 8;
 /// How long an unfinished snapshot, and the right to write one, last without news of their writer.
 const UNFINISHED_SECONDS: u32 = 600;
 
@@ -109,10 +111,19 @@ impl RedisJournal {
         let mut bytes = Vec::new();
         let mut index = 0_u64;
         while (bytes.len() as u64) < stored.bytes {
-            let reply = self.query("read a snapshot of", redis::cmd("HGET").arg(&key).arg(index))?;
-            let Some(piece) = bytes_of(reply).filter(|piece| !piece.is_empty()) else { return Ok(None) };
-            bytes.extend(piece);
-            index += 1;
+            let left = (stored.bytes - bytes.len() as u64).div_ceil(PIECE_BYTES as u64).min(PIECES_AT_ONCE);
+            let mut get = redis::cmd("HMGET");
+            get.arg(&key);
+            (index..index + left).for_each(|index| {
+                get.arg(index);
+            });
+            let Value::Array(pieces) = self.query("read a snapshot of", &get)? else { return Ok(None) };
+            index += left;
+            let before = bytes.len();
+            pieces.into_iter().filter_map(bytes_of).for_each(|piece| bytes.extend(piece));
+            if bytes.len() == before {
+                return Ok(None);
+            }
         }
         let whole = bytes.len() as u64 == stored.bytes && crc32fast::hash(&bytes) == stored.crc;
         Ok(whole.then_some(bytes))
