@@ -18,6 +18,10 @@ use crate::storage::Storage;
 /// part of that for each record it covers: this keeps it below two in a hundred, and opening below a second.
 const SNAPSHOTS: Snapshots = Snapshots::Auto { records_min: 200_000, growth: 0.25 };
 
+/// The same where a record crosses a network: reading one costs several times as much, and writing one, a round trip, so
+/// much more that a snapshot for every twentieth is still below two in a hundred.
+const SNAPSHOTS_REMOTE: Snapshots = Snapshots::Auto { records_min: 5_000, growth: 0.05 };
+
 /// When a log is compacted by itself: it then holds at most three times its state, or 64 MiB more than that.
 const COMPACTION_BYTES_MIN: u64 = 64 << 20;
 const COMPACTION_GROWTH: f64 = 2.0;
@@ -112,8 +116,8 @@ impl OpenOptions {
     }
 
     /// Whether to keep a snapshot beside the log, and to begin with it: opening then costs the snapshot and what came
-    /// after. One is written whenever the log has grown by a quarter and by 200,000 records at least, by one of
-    /// the processes that share it. Default: true.
+    /// after. One is written whenever the log has grown by a quarter and by 200,000 records at least, on a server by a
+    /// twentieth and by 5,000, by one of the processes that share it. Default: true.
     #[must_use]
     pub fn snapshots(mut self, snapshots: bool) -> OpenOptions {
         self.no_snapshots = !snapshots;
@@ -199,7 +203,11 @@ impl OpenOptions {
     }
 
     fn open_with(&self, journal: Box<dyn Journal>, lease: Option<Duration>) -> Result<Storage> {
-        let snapshots = if self.no_snapshots { Snapshots::Off } else { SNAPSHOTS };
+        let snapshots = match (self.no_snapshots, journal.is_remote()) {
+            (true, _) => Snapshots::Off,
+            (false, true) => SNAPSHOTS_REMOTE,
+            (false, false) => SNAPSHOTS,
+        };
         let history = if self.keep_history { History::Kept } else { History::Folded };
         let compaction = if self.no_compaction {
             Compaction::Off
