@@ -770,7 +770,10 @@ fn leftovers(
 
 /// Bytes behind the last frame that hold no other.
 fn tail(window: &mut Window<'_>, tip: Tip, walk: &mut Walk, visit: &mut Visit<'_>) -> Result<(), Stop> {
-    let bytes = window.end - tip.offset;
+    // A damaged file may be shorter than the header that it lacks.
+    let Some(bytes) = window.end.checked_sub(tip.offset) else {
+        return Ok(());
+    };
     let mut torn = TornTail { offset: tip.offset, bytes, mendable: false };
     let mut mended = None;
     if bytes >= FRAME_HEADER_BYTES as u64 && bytes <= (RECORD_BYTES_MAX + FRAME_HEADER_BYTES) as u64 {

@@ -378,3 +378,13 @@ fn two_logs_spliced_anywhere_are_never_mixed() {
         }
     }
 }
+
+/// Found by fuzzing: of a file that is shorter than a header, and whose bytes no write can have left, the length was taken
+/// from the header's.
+#[test]
+fn a_damaged_file_shorter_than_a_header_is_named() {
+    let mut bytes = Log::new(every_op(0.0), 1).bytes[..33].to_vec();
+    bytes[12..30].fill(0xce);
+    let report = verify_on(&os_with(&bytes), LOG).unwrap();
+    assert!(!report.is_clean(), "{report}");
+}
