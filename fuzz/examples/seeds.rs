@@ -5,12 +5,13 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use trialog_codec::{decode_record, encode_record};
 use trialog_fuzz::record::small_study;
 use trialog_fuzz::replay;
 use trialog_journal::frame::{self, KIND_RECORD, Link};
-use trialog_journal::{Durability, Journal, Seq};
+use trialog_journal::{Durability, History, Journal, Seq};
 use trialog_journal_file::{FileJournal, Options};
 use trialog_ops::{Record, SessionId, SessionRef};
 use trialog_replay::State;
@@ -36,6 +37,9 @@ fn main() -> std::io::Result<()> {
     let drawn = (0..4).map(|seed| (format!("drawn-{seed}"), noise(seed, 600 << seed)));
     save("replay", drawn)?;
     save("snapshot", snapshots())?;
+    let pairs = pairs(&golden);
+    save("seal", pairs.clone())?;
+    save("inspect", logs(&golden).into_iter().filter(|(name, _)| !name.contains("snapshot")).chain(pairs))?;
     save("open", logs(&golden))
 }
 
@@ -197,6 +201,41 @@ fn logs(golden: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
         seeds.push((format!("drawn-{seed}-and-snapshot"), log(&records, Some(records.len() / 2))));
     }
     seeds
+}
+
+/// Logs of two files, one behind the other.
+fn pairs(golden: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
+    let golden: Vec<Vec<u8>> = golden.iter().map(|(_, record)| record.clone()).collect();
+    let mut seeds = Vec::new();
+    for (name, history) in [("kept", History::Kept), ("folded", History::Folded)] {
+        for (from, records) in [("golden", golden.clone()), ("drawn", drawn_records(1))] {
+            seeds.push((format!("{from}-{name}"), pair(&records, history)));
+        }
+    }
+    let mut lost = seeds[0].1.clone();
+    let second = lost.windows(8).rposition(|window| window == &GOLDEN_LOG[..8]).expect("a second file");
+    lost[second - 30] ^= 1;
+    seeds.push(("damaged-seal".into(), lost));
+    seeds
+}
+
+fn pair(records: &[Vec<u8>], history: History) -> Vec<u8> {
+    let os = FakeOs::new();
+    let journal =
+        FileJournal::open_on(Arc::new(os.process(2)), PATH, &Options::default()).expect("a fresh machine");
+    let half = records.len() / 2;
+    for (index, record) in records.iter().enumerate() {
+        journal.append(&[record], Durability::Process).expect("a sound machine");
+        if index == half + 2 {
+            let state = state(&records[..half]);
+            let done = journal.compact(Seq(half as u64), &mut |sink| state.stream_snapshot(&mut *sink), history);
+            assert!(done.expect("a sound machine"), "the log is compacted");
+            journal.reclaim(Duration::ZERO).expect("a sound machine");
+        }
+    }
+    let mut bytes = os.file(PATH).expect("the log");
+    bytes.extend(os.file(format!("{PATH}.000001")).expect("the next segment"));
+    bytes
 }
 
 /// A log of these records, with the snapshot of its first ones behind it if one is to be taken.

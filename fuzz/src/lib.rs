@@ -7,6 +7,7 @@
 pub mod canary;
 pub mod frame;
 pub mod header;
+pub mod inspect;
 pub mod json;
 mod look;
 mod memory;
@@ -16,6 +17,7 @@ pub mod open;
 pub mod optuna;
 pub mod record;
 pub mod replay;
+pub mod seal;
 pub mod snapshot;
 pub mod url;
 

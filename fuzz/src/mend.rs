@@ -139,3 +139,53 @@ pub(crate) fn log(bytes: &mut [u8]) {
     let crc = crc32fast::hash(&snapshot_file[..ENVELOPE_BYTES - 4]);
     put(snapshot_file, ENVELOPE_BYTES - 4, &crc.to_le_bytes());
 }
+
+/// What logs begin with.
+const LOG_MAGIC: [u8; 8] = *b"\x94TLOG\r\n\x1a";
+/// What a seal's payload takes.
+const SEAL_BYTES: usize = 68;
+
+/// Where the second file of a log begins, in an input that has two.
+pub(crate) fn second(bytes: &[u8]) -> usize {
+    let found = bytes.windows(LOG_MAGIC.len()).skip(1).position(|window| window == LOG_MAGIC);
+    found.map_or(bytes.len(), |at| at + 1)
+}
+
+/// Makes two files of a log agree, and the seal at the end of the first one, if there is a frame for it.
+pub(crate) fn chain(bytes: &mut [u8]) {
+    let end = second(bytes);
+    let (first, second) = bytes.split_at_mut(end);
+    let log_id: Vec<u8> = first.get(16..32).unwrap_or_default().to_vec();
+    put(second, 16, &log_id);
+    let first_seq = u64_at(second, 32).unwrap_or(0);
+    for (file, seq) in [(&mut *first, 0), (&mut *second, first_seq)] {
+        header(file);
+        if let Some(crc) = u32_at(file, LOG_HEADER_BYTES - 4) {
+            seal(file, LOG_HEADER_BYTES, seq, crc);
+        }
+    }
+    let last = frames(first, LOG_HEADER_BYTES).pop();
+    let Some(place) = last.filter(|last| last.len() == SEAL_BYTES && first[last.start - 17] == 2) else { return };
+    let at = place.start - FRAME_HEADER_BYTES;
+    let records = u64_at(first, at + 8).unwrap_or(0);
+    let parts = frames(second, LOG_HEADER_BYTES);
+    let kind = |part: &Range<usize>| second[part.start - 17];
+    let base = parts.iter().take_while(|part| kind(part) == 3).last();
+    let seq_behind =
+        |part: &Range<usize>| u64_at(second, part.start - 16).unwrap_or(0).wrapping_add(u64::from(kind(part) == 1));
+    let tip = parts.iter().rev().find(|part| seq_behind(part) == records).or(parts.last());
+    let start = |part: Option<&Range<usize>>| part.map_or(0, |part| part.start - FRAME_HEADER_BYTES);
+    let end = |part: Option<&Range<usize>>| part.map_or(LOG_HEADER_BYTES, |part| part.end);
+    let crc = |part: Option<&Range<usize>>| u32_at(second, part.map_or(LOG_HEADER_BYTES - 4, |_| start(part)));
+    let mut payload = log_id;
+    for field in [at as u64, 1, end(base) as u64, end(tip) as u64, start(tip) as u64] {
+        payload.extend_from_slice(&field.to_le_bytes());
+    }
+    for field in [u32_at(second, LOG_HEADER_BYTES - 4), crc(base), crc(tip)] {
+        payload.extend_from_slice(&field.unwrap_or(0).to_le_bytes());
+    }
+    put(first, place.start, &payload);
+    if let Some(crc) = u32_at(first, LOG_HEADER_BYTES - 4) {
+        seal(first, LOG_HEADER_BYTES, 0, crc);
+    }
+}

@@ -53,6 +53,19 @@ impl Format {
         mend: mend::log,
     };
 
+    /// A log of two files, one behind the other.
+    pub const CHAIN: Format = Format {
+        part_header_bytes: mend::FRAME_HEADER_BYTES,
+        parts: |bytes| {
+            let end = mend::second(bytes);
+            let mut parts = mend::frames(&bytes[..end], mend::LOG_HEADER_BYTES);
+            parts.extend(mend::frames(bytes, end + mend::LOG_HEADER_BYTES));
+            parts
+        },
+        set_length: mend::set_frame_length,
+        mend: mend::chain,
+    };
+
     /// Mutates the first `len` bytes of `bytes` to no more than `max`, and returns how many they are then.
     pub fn mutate(&self, bytes: &mut [u8], len: usize, max: usize, seed: u32, mutate: Mutate) -> usize {
         let (way, dice) = (seed % 8, (seed / 8) as usize);

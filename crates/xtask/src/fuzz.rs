@@ -85,7 +85,7 @@ impl Fuzzer {
         let host = host()?;
         let mut build = shell::cargo(&home);
         build.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", FLAGS.join(" "));
-        build.args(["build", "--quiet", "--release", "--bins", "--target", &host, "--target-dir"]);
+        build.args(["build", "--locked", "--quiet", "--release", "--bins", "--target", &host, "--target-dir"]);
         shell::run(build.arg(&scratch))?;
         let programs = scratch.join(host).join("release");
         let targets = targets(&home)?;
