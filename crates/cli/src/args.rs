@@ -242,6 +242,9 @@ pub(crate) struct Run {
     /// How long a trial has to end by itself after SIGTERM before SIGKILL.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s", help_heading = "Limits of a trial")]
     pub(crate) grace: Duration,
+    /// For how long this runner may be silent, say because its machine is gone, before others take its trials for lost.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s", help_heading = "Failures")]
+    pub(crate) lease: Duration,
     /// How often a trial is tried again whose runner died.
     #[arg(long, value_name = "N", help_heading = "Failures")]
     pub(crate) retries: Option<u32>,

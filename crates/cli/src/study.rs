@@ -1,6 +1,7 @@
 //! Opening the storage and the study that the options name.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 use trialog::{ComponentSpec, Json, OpenOptions, Storage, Study, StudyBuilder};
@@ -82,10 +83,24 @@ impl MakeArgs {
     /// The study as it is wanted, made or loaded, and its space: the one given here, which the study keeps from now on, or
     /// the one that it kept before.
     pub(crate) fn study(&self, which: &StudyArgs, how: How) -> Outcome<(Study, Option<Space>)> {
+        self.study_under(which, how, None)
+    }
+
+    /// The same, with a lease on the trials that this process begins, where the storage knows leases.
+    pub(crate) fn study_under(
+        &self,
+        which: &StudyArgs,
+        how: How,
+        lease: Option<Duration>,
+    ) -> Outcome<(Study, Option<Space>)> {
         let given = self.space()?;
-        let storage = match how {
-            How::Existing => which.storage.change()?,
-            _ => which.storage.make()?,
+        let open = |lease| {
+            which.storage.options().must_exist(how == How::Existing).lease(lease).open(&which.storage.storage)
+        };
+        let storage = match open(lease) {
+            // Optuna's journals have none; anything else that is wrong is wrong without one as well.
+            Err(error) if error.is_invalid() && lease.is_some() => open(None)?,
+            other => other?,
         };
         let name = match &which.study {
             Some(name) => name.clone(),

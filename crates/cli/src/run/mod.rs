@@ -41,7 +41,7 @@ pub(crate) fn main(args: &args::Run) -> Outcome {
     }
     let sources: Vec<Source> = args.metric.iter().map(|metric| Source::parse(metric)).collect::<Outcome<_>>()?;
     let reports = args.report.as_deref().map_or(Ok(Reports::Json), Reports::parse)?;
-    let (study, space) = args.make.study(&args.study, args.make.how())?;
+    let (study, space) = args.make.study_under(&args.study, args.make.how(), Some(args.lease))?;
     let space = space.ok_or_else(|| no_space(&study))?;
     let objectives = study.directions()?.len();
     let sources = if sources.is_empty() { vec![Source::Last] } else { sources };

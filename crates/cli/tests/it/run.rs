@@ -225,3 +225,25 @@ fn a_study_of_commands_has_one_history_whatever_the_number_of_runners() {
     assert_eq!(place.json(&["list"])[0]["complete"], 30);
     assert_eq!(place.json(&["verify", "runs.tlog"])["clean"], true);
 }
+
+#[cfg(unix)]
+#[test]
+fn trials_of_a_runner_that_died_are_tried_again() {
+    let place = Place::new();
+    let words = ["run", "-p", X, "-n", "1", "--lease", "500ms", "--retries", "1", "--", "sleep", "30"];
+    let mut runner = place.command(&words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !place.run(&["list", "-f", "jsonl"]).out.contains("\"running\":1") {
+        assert!(Instant::now() < deadline, "no trial began");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    runner.kill().unwrap();
+    runner.wait().unwrap();
+    // The next one watches for a while, declares it lost, and runs it with the parameters that it had.
+    let ran = place.run(&["run", "-n", "8", "--lease", "500ms", "--", "sh", "-c", "sleep 0.4; echo {x}"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let trials = place.json(&["trials"]);
+    assert_eq!((&trials[0]["state"], &trials[0]["lost"]), (&"fail".into(), &true.into()), "{trials}");
+    let again = trials.as_array().unwrap().iter().skip(1).any(|trial| trial["params_x"] == trials[0]["params_x"]);
+    assert!(again, "{trials}");
+}
