@@ -31,7 +31,10 @@ pub(crate) fn written(state: &State) -> Vec<u8> {
 }
 
 fn go_on(mut state: State, snapshot: &[u8], tail: &[u8]) {
-    assert_eq!(written(&state), snapshot, "there is one way only to write a state");
+    // The first version is read and no longer written.
+    if mend::u32_at(snapshot, 8) != Some(1) {
+        assert_eq!(written(&state), snapshot, "there is one way only to write a state");
+    }
     let mut other = State::read_snapshot(snapshot).expect("it was read before");
     assert_eq!(look::at(&state), look::at(&other));
     for record in records(tail).into_iter().chain([one_of_each(&state)]) {

@@ -28,7 +28,7 @@ const ROOMS: &[Room] = &[
     room("trialog-codec", 1, &["trialog-ops"]),
     room("trialog-replay", 1, &["trialog-ops"]),
     room("trialog-journal-file", 1, &["trialog-journal"]),
-    room("trialog-journal-optuna", 1, &["trialog-journal", "trialog-journal-file"]),
+    room("trialog-journal-optuna", 2, &["trialog-journal", "trialog-journal-file"]),
     room("trialog-journal-redb", 1, &["trialog-journal"]),
     room("trialog-journal-redis", 1, &["trialog-journal"]),
     room("trialog-journal-slot", 1, &["trialog-journal"]),
