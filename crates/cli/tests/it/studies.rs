@@ -200,7 +200,7 @@ fn what_happened_can_be_derived_again() {
     place.fails(&["explain", "99"], 3, "has no trial 99");
     let ops = place.ok(&["tail", "--all", "--no-follow"]);
     assert!(ops.contains("CreateStudy") && ops.contains("FinishTrial"), "{ops}");
-    assert_eq!(ops.lines().filter(|line| line.contains("CreateTrial")).count(), 6);
+    assert_eq!(ops.lines().filter(|line| line.contains("CreateTrial")).count(), 13);
 }
 
 #[test]
