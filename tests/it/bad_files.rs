@@ -10,14 +10,12 @@ use crate::support::{Random, assert_dense, parabola, place, refused};
 fn files_of_other_kinds_are_refused_and_left_alone() {
     let mut random = Random(1);
     let noise: Vec<u8> = (0..500).map(|_| random.below(256) as u8).collect();
-    let optuna = "{\"op_code\": 0, \"worker_id\": \"w\", \"study_name\": \"s\", \"directions\": [1]}\n";
-    let files: [(&[u8], &str); 9] = [
+    let files: [(&[u8], &str); 8] = [
         (
             b"a text of some length, with nothing of a log in it, and then some more of that",
             "text that begins with",
         ),
         (b"x", "text that begins with"),
-        (optuna.as_bytes(), "an Optuna journal"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG image"),
         (b"SQLite format 3\0", "an SQLite database"),
         (b"PK\x03\x04", "a zip archive"),

@@ -172,7 +172,6 @@ fn urls_that_lead_nowhere() {
         ("memory:x", "has no name"),
         ("memory://", "has no name"),
         ("sqlite:///x.db", "no kind of storage"),
-        ("redis://host/0", "no kind of storage"),
         ("http://host/runs.tlog", "no kind of storage"),
         ("FILE:x", "no kind of storage"),
     ] {
