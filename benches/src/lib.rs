@@ -1,5 +1,7 @@
 //! What Trialog's benchmarks share: the trial that everybody runs, and clocks.
 
+pub mod quality;
+
 use std::time::Instant;
 
 use trialog::{Distribution, NewTrial, Study, Trial};

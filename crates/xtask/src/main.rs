@@ -6,6 +6,7 @@ mod compare;
 mod fuzz;
 mod needs;
 mod nfs;
+mod quality;
 mod shell;
 mod simulate;
 mod test;
@@ -121,6 +122,24 @@ const COMMANDS: &[Command] = &[
         word: None,
         help: "the same work through Trialog, Optuna and Rustuna, side by side",
         run: |given| compare::run(given.has("--quick"), given.value("--only"), given.value("--json")),
+    },
+    Command {
+        name: "quality",
+        switches: &[
+            Switch { name: "--quick", value: None, help: "a few small runs: shows that it works, no more" },
+            Switch { name: "--group", value: Some("G"), help: "these groups of functions, with commas between" },
+            Switch { name: "--sampler", value: Some("S"), help: "these samplers or pruners (all but gp and auto)" },
+            Switch { name: "--seeds", value: Some("N"), help: "studies of each function (10)" },
+            Switch { name: "--budget", value: Some("N"), help: "trials of each study (100)" },
+            Switch { name: "--json", value: Some("PATH"), help: "write the table there as well, as JSON" },
+        ],
+        word: None,
+        help: "each sampler against Optuna's of its name, on public test functions",
+        run: |given| {
+            let passed = ["--group", "--sampler", "--seeds", "--budget", "--json"];
+            let given_value = |name: &'static str| given.value(name).map(|value| (name, value));
+            quality::run(given.has("--quick"), &passed.into_iter().filter_map(given_value).collect::<Vec<_>>())
+        },
     },
 ];
 

@@ -59,6 +59,18 @@ pub(crate) const NEEDS: &[Need] = &[
         python: &["optuna==5.0.0", "rustuna==0.2.0", "numpy==2.4.6", "redis==8.1.0"],
     },
     Need {
+        purpose: "quality",
+        why: "Optuna's samplers run on the same test functions as ours",
+        programs: &[PYTHON],
+        python: &["optuna==5.0.0", "numpy==2.4.6", "scipy==1.17.1", "cmaes==0.13.1"],
+    },
+    Need {
+        purpose: "quality-gp",
+        why: "Optuna's Gaussian processes run on PyTorch, which takes gigabytes and so stands apart",
+        programs: &[PYTHON],
+        python: &["optuna==5.0.0", "numpy==2.4.6", "scipy==1.17.1", "cmaes==0.13.1", "torch==2.15.0"],
+    },
+    Need {
         purpose: "optuna-5",
         why: "the tests share studies with Optuna's own workers, and import a database that it makes",
         programs: &[PYTHON],

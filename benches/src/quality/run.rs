@@ -1,0 +1,162 @@
+//! One run: a study of a test function by one sampler, its workers simulated with a virtual clock, so that the order of
+//! asks and tells is the same on any machine. `quality.py` does the same with Optuna.
+
+use std::f64::consts::TAU;
+
+use serde_json::{Value, json};
+use trialog::{Choice, ComponentSpec, Json, Storage, Study, Trial};
+
+use super::functions::{Axis, Function, Point};
+
+/// Reports of one trial that has a learning curve.
+pub const STEPS: u64 = 27;
+
+/// What is run.
+pub struct Job<'a> {
+    /// The function.
+    pub function: &'a Function,
+    /// A sampler's registered name, or that of a pruner where there are learning curves.
+    pub name: &'a str,
+    /// The study's seed.
+    pub seed: u64,
+    /// Trials, or that many times all steps of one.
+    pub budget: u64,
+}
+
+/// One finished trial.
+pub struct Done {
+    /// Its parameters.
+    pub point: Point,
+    /// What the sampler was told; empty if the trial was pruned.
+    pub told: Vec<f64>,
+}
+
+/// The finished trials in the order in which they finished.
+///
+/// # Errors
+/// What the study says.
+pub fn run(job: &Job<'_>) -> Result<Vec<Done>, Box<dyn std::error::Error>> {
+    let study = study(job)?;
+    let mut running: Vec<(f64, Trial, Point)> = Vec::new();
+    let (mut now, mut asked, mut used) = (0.0, 0, 0);
+    let mut done = Vec::new();
+    let all = if job.function.curve.is_some() { job.budget * STEPS } else { job.budget };
+    loop {
+        while running.len() < job.function.workers && used.max(asked) < all {
+            let mut trial = study.ask()?;
+            asked += u64::from(job.function.curve.is_none());
+            let mut point = Point::new();
+            for axis in &job.function.axes {
+                if axis.is_asked(&point) {
+                    point.insert(axis.name.clone(), trial.suggest(&axis.name, &axis.distribution)?);
+                }
+            }
+            let ends = now + 0.5 + uniform(job.seed, u64::from(trial.number().0), 0);
+            running.push((ends, trial, point));
+        }
+        let Some(next) = (0..running.len()).min_by(|a, b| running[*a].0.total_cmp(&running[*b].0)) else { break };
+        let (ends, mut trial, point) = running.remove(next);
+        now = ends;
+        let said = (job.function.at)(&point);
+        let number = u64::from(trial.number().0);
+        for (value, name) in said.constraints.iter().zip(["c0", "c1", "c2"]) {
+            trial.set_constraint(name, *value)?;
+        }
+        let mut told = said.values;
+        if job.function.noise > 0.0 {
+            told[0] += job.function.noise * normal(job.seed, number, 1);
+        }
+        if let Some(height) = job.function.curve {
+            let (steps, last) = learn(job, &mut trial, told[0], height)?;
+            used += steps;
+            told = last.into_iter().collect();
+        }
+        if told.is_empty() {
+            study.tell_pruned(&trial)?;
+        } else {
+            study.tell(&trial, told.clone())?;
+        }
+        done.push(Done { point, told });
+    }
+    Ok(done)
+}
+
+/// Reports the curve until its end or until it is pruned: the steps taken, and the last value if that is the end.
+fn learn(job: &Job<'_>, trial: &mut Trial, end: f64, height: f64) -> trialog::Result<(u64, Option<f64>)> {
+    let number = u64::from(trial.number().0);
+    let slow = 2.0 + 6.0 * uniform(job.seed, number, 1000);
+    let mut value = end;
+    for step in 1..=STEPS {
+        let noise = 0.02 * normal(job.seed, number, 2 * step);
+        value = end + height * ((-(step as f64) / slow).exp() + noise);
+        trial.report(step, value)?;
+        if step < STEPS && trial.should_prune()? {
+            return Ok((step, None));
+        }
+    }
+    Ok((STEPS, Some(value)))
+}
+
+fn study(job: &Job<'_>) -> Result<Study, Box<dyn std::error::Error>> {
+    let spec = |name: &str, options: &Value| -> Result<ComponentSpec, Box<dyn std::error::Error>> {
+        Ok(ComponentSpec { name: name.to_owned(), version: 1, options: Json::from(options) })
+    };
+    let directions = vec![trialog::Direction::Minimize; job.function.objectives()];
+    let study = Storage::in_memory()?.study("quality").seed(job.seed).directions(directions);
+    if job.function.curve.is_none() {
+        return Ok(study.sampler_named(&spec(job.name, &json!({}))?)?.create()?);
+    }
+    // The same options on both sides.
+    let options = match job.name {
+        "percentile" => json!({ "percentile": 25.0 }),
+        "successive_halving" => json!({ "min_resource": 1, "reduction_factor": 3 }),
+        "hyperband" => json!({ "min_resource": 1, "max_resource": STEPS, "reduction_factor": 3 }),
+        _ => json!({}),
+    };
+    let study = study.sampler_named(&spec("random", &json!({}))?)?;
+    Ok(study.pruner_named(&spec(job.name, &options)?)?.create()?)
+}
+
+/// The trials that the other program printed.
+#[must_use]
+pub fn read(function: &Function, trials: &Value) -> Option<Vec<Done>> {
+    let read = |trial: &Value| {
+        let told = trial["told"].as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>()?;
+        let mut point = Point::new();
+        for axis in &function.axes {
+            let value = &trial["params"][&axis.name];
+            if !value.is_null() {
+                point.insert(axis.name.clone(), axis.read(value)?);
+            }
+        }
+        Some(Done { point, told })
+    };
+    trials.as_array()?.iter().map(read).collect()
+}
+
+impl Axis {
+    fn read(&self, value: &Value) -> Option<trialog::ParamValue> {
+        Some(match value {
+            Value::String(text) => trialog::ParamValue::Categorical(Choice::from(text.as_str())),
+            Value::Number(n) if matches!(self.distribution, trialog::Distribution::Int(_)) => {
+                trialog::ParamValue::Int(n.as_i64()?)
+            }
+            other => trialog::ParamValue::Float(other.as_f64()?),
+        })
+    }
+}
+
+/// A number in `[0, 1)` that both programs make from the same three (SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
+#[must_use]
+pub fn uniform(seed: u64, number: u64, purpose: u64) -> f64 {
+    let mut z = (seed << 40 ^ number << 16 ^ purpose).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ z >> 31) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// A standard normal number, likewise (Box and Muller, 1958); takes the purpose after this one as well.
+fn normal(seed: u64, number: u64, purpose: u64) -> f64 {
+    let (u, v) = (uniform(seed, number, purpose), uniform(seed, number, purpose + 1));
+    (-2.0 * (1.0 - u).ln()).sqrt() * (TAU * v).cos()
+}
