@@ -22,7 +22,6 @@
 mod chain;
 mod compact;
 pub mod files;
-mod group;
 mod hole;
 mod known;
 mod lock;
@@ -35,7 +34,6 @@ mod snapshot;
 
 pub use real::RealOs;
 
-use group::{Group, Syncs};
 use known::{Known, Step, Tip};
 use os::{Access, Os, OsFile, PathKind};
 use place::Place;
@@ -45,6 +43,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
+use trialog_journal::frame::KIND_RECORD;
+use trialog_journal::group::{Group, Syncs};
 use trialog_journal::header::{HEADER_BYTES, Header};
 use trialog_journal::seal::Seal;
 use trialog_journal::{
@@ -530,7 +530,8 @@ impl Journal for FileJournal {
             return Err(Error::TooLarge { bytes: record.len() });
         }
         self.check_writable()?;
-        let first = self.group.run(records, |frames| self.commit(frames))?;
+        let push = |frames: &mut Vec<u8>, record: &[u8]| frame::push_unsealed(frames, KIND_RECORD, record);
+        let first = self.group.run_with(records, push, |frames, _| self.commit(frames))?;
         if durability == Durability::Power && !self.fenced {
             self.sync_through(first + records.len() as u64)?;
         }

@@ -85,9 +85,23 @@ impl Group {
         records: &[&[u8]],
         commit: impl FnOnce(&[u8], u64) -> Result<u64, Error>,
     ) -> Result<u64, Error> {
+        self.run_with(records, push_record, |batch, count| commit(batch, count))
+    }
+
+    /// As [`Group::run`], for a medium whose batches look otherwise: `push` adds a record to one, the same way for all threads
+    /// of a group, and `commit` may still change it.
+    ///
+    /// # Errors
+    /// As [`Group::run`].
+    pub fn run_with(
+        &self,
+        records: &[&[u8]],
+        push: impl Fn(&mut Vec<u8>, &[u8]),
+        commit: impl FnOnce(&mut [u8], u64) -> Result<u64, Error>,
+    ) -> Result<u64, Error> {
         let mut state = self.state();
         for record in records {
-            push_record(&mut state.batch, record);
+            push(&mut state.batch, record);
         }
         let (round, before) = (state.round, state.records);
         state.records += records.len() as u64;
@@ -106,7 +120,7 @@ impl Group {
         let mut batch = std::mem::replace(&mut state.batch, spare);
         drop(state);
 
-        let result = commit(&batch, count);
+        let result = commit(&mut batch, count);
 
         let mut state = self.state();
         state.leading = false;

@@ -379,15 +379,4 @@ impl Sampler for CmaEs {
         };
         space.into_iter().zip(values).map(|((key, def), value)| (key, Arc::clone(&def), value)).collect()
     }
-
-    fn sample_independent(
-        &self,
-        _view: &StudyView,
-        number: TrialNumber,
-        seed: u64,
-        name: &str,
-        distribution: &Distribution,
-    ) -> f64 {
-        draw(&mut stream(seed, number, name), distribution)
-    }
 }

@@ -11,7 +11,7 @@ mod tree;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trialog_numerics::{Stream, log_expected_improvement, log_probability_above};
-use trialog_ops::{ComponentSpec, Distribution, Json, ParamDef, ParamKey, TrialNumber, TrialState};
+use trialog_ops::{ComponentSpec, Json, ParamDef, ParamKey, TrialNumber, TrialState};
 use trialog_replay::{Over, StudyView};
 
 use crate::gp::axes::{Axis, Moves};
@@ -276,16 +276,5 @@ impl Sampler for Forest {
             None => values.next().unwrap_or_else(|| draw(&mut stream(seed, number, &def.name), &def.distribution)),
         };
         params.iter().map(|(key, def)| (*key, Arc::clone(def), value(def))).collect()
-    }
-
-    fn sample_independent(
-        &self,
-        _view: &StudyView,
-        number: TrialNumber,
-        seed: u64,
-        name: &str,
-        distribution: &Distribution,
-    ) -> f64 {
-        draw(&mut stream(seed, number, name), distribution)
     }
 }

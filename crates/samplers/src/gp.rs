@@ -24,7 +24,7 @@ pub(crate) mod search;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trialog_numerics::{Cholesky, Points, ndtri, non_dominated_boxes, pareto_front};
-use trialog_ops::{ComponentSpec, Distribution, Json, ParamDef, ParamKey, TrialNumber, TrialState};
+use trialog_ops::{ComponentSpec, Json, ParamDef, ParamKey, TrialNumber, TrialState};
 use trialog_replay::{Over, StudyView};
 
 use crate::options::Reader;
@@ -436,17 +436,6 @@ impl Sampler for Gp {
             None => values.next().unwrap_or_else(|| draw(&mut stream(seed, number, &def.name), &def.distribution)),
         };
         params.iter().map(|(key, def)| (*key, Arc::clone(def), value(def))).collect()
-    }
-
-    fn sample_independent(
-        &self,
-        _view: &StudyView,
-        number: TrialNumber,
-        seed: u64,
-        name: &str,
-        distribution: &Distribution,
-    ) -> f64 {
-        draw(&mut stream(seed, number, name), distribution)
     }
 }
 

@@ -70,7 +70,8 @@ pub trait Sampler: Send + Sync {
     /// parameter that is not among them is asked for with [`Sampler::sample_independent`].
     fn sample_relative(&self, view: &StudyView, number: TrialNumber, seed: u64) -> Vec<Proposal>;
 
-    /// A value in internal form for one parameter, inside its distribution.
+    /// A value in internal form for one parameter, inside its distribution. Unless a sampler knows better, a draw from all
+    /// values alike.
     fn sample_independent(
         &self,
         view: &StudyView,
@@ -78,7 +79,10 @@ pub trait Sampler: Send + Sync {
         seed: u64,
         name: &str,
         distribution: &Distribution,
-    ) -> f64;
+    ) -> f64 {
+        let _ = view;
+        random::draw(&mut stream(seed, number, name), distribution)
+    }
 
     /// True if there is nothing left to look at, because the space has been enumerated, so that no further trial
     /// should begin. Whoever asks all the same gets a valid suggestion.

@@ -15,7 +15,7 @@ mod select;
 use std::sync::Arc;
 
 use trialog_numerics::{Stream, even_direction_count, even_directions};
-use trialog_ops::{ComponentSpec, Distribution, Json, ParamDef, TrialNumber, TrialState};
+use trialog_ops::{ComponentSpec, Json, ParamDef, TrialNumber, TrialState};
 use trialog_replay::{Over, StudyView, TrialView};
 
 pub use crossover::{Binary, Crossover, Draws, mutated};
@@ -463,17 +463,6 @@ impl Sampler for Nsga2 {
     fn sample_relative(&self, view: &StudyView, number: TrialNumber, seed: u64) -> Vec<Proposal> {
         self.genetic.sample("nsga2", view, number, seed, &self.selection())
     }
-
-    fn sample_independent(
-        &self,
-        _view: &StudyView,
-        number: TrialNumber,
-        seed: u64,
-        name: &str,
-        distribution: &Distribution,
-    ) -> f64 {
-        draw(&mut stream(seed, number, name), distribution)
-    }
 }
 
 impl Sampler for Nsga3 {
@@ -494,16 +483,5 @@ impl Sampler for Nsga3 {
 
     fn sample_relative(&self, view: &StudyView, number: TrialNumber, seed: u64) -> Vec<Proposal> {
         self.genetic.sample("nsga3", view, number, seed, &self.selection(view, seed))
-    }
-
-    fn sample_independent(
-        &self,
-        _view: &StudyView,
-        number: TrialNumber,
-        seed: u64,
-        name: &str,
-        distribution: &Distribution,
-    ) -> f64 {
-        draw(&mut stream(seed, number, name), distribution)
     }
 }

@@ -46,17 +46,6 @@ impl Sampler for Random {
         });
         params.collect()
     }
-
-    fn sample_independent(
-        &self,
-        _view: &StudyView,
-        number: TrialNumber,
-        seed: u64,
-        name: &str,
-        distribution: &Distribution,
-    ) -> f64 {
-        draw(&mut stream(seed, number, name), distribution)
-    }
 }
 
 /// One uniform draw in internal form, inside the distribution.
