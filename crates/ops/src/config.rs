@@ -14,6 +14,14 @@ pub struct ComponentSpec {
     pub options: Json,
 }
 
+impl ComponentSpec {
+    /// The first version of what has this name, without options: each is what it is by default.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> ComponentSpec {
+        ComponentSpec { name: name.into(), version: 1, options: Json::from(serde_json::json!({})) }
+    }
+}
+
 /// The part of a study that decides what its samplers and pruners answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StudyConfig {

@@ -1,6 +1,6 @@
 //! No pruning.
 
-use trialog_ops::{ComponentSpec, Json, TrialNumber};
+use trialog_ops::{ComponentSpec, TrialNumber};
 use trialog_replay::StudyView;
 
 use crate::options::Reader;
@@ -24,7 +24,7 @@ impl Never {
 
 impl Pruner for Never {
     fn spec(&self) -> ComponentSpec {
-        ComponentSpec { name: "none".to_owned(), version: 1, options: Json::from(serde_json::json!({})) }
+        ComponentSpec::named("none")
     }
 
     fn decide(&self, _view: &StudyView, _number: TrialNumber) -> Decision {

@@ -176,7 +176,7 @@ impl Auto {
 
 impl Sampler for Auto {
     fn spec(&self) -> ComponentSpec {
-        ComponentSpec { name: "auto".to_owned(), version: 1, options: Json::from(serde_json::json!({})) }
+        ComponentSpec::named("auto")
     }
 
     fn sample_relative(&self, view: &StudyView, number: TrialNumber, seed: u64) -> Vec<Proposal> {

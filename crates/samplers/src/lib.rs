@@ -28,13 +28,14 @@ pub use grid::Grid;
 pub use nsga::{Nsga2, Nsga3, NsgaOptions};
 pub use partial_fixed::PartialFixed;
 pub use qmc::{Qmc, QmcOptions, QmcType};
-pub use random::Random;
+pub use random::{Random, draw};
 pub use registry::{Entry, Options, REGISTRY, SpecError, default_sampler, from_spec};
 pub use tpe::{Gamma, Tpe, TpeOptions};
+pub use trialog_numerics::Stream;
 
 use std::sync::Arc;
 
-use trialog_numerics::{Stream, hash_bytes};
+use trialog_numerics::hash_bytes;
 use trialog_ops::{ComponentSpec, Distribution, ParamDef, ParamKey, ParamValue, TrialNumber};
 use trialog_replay::StudyView;
 
@@ -81,7 +82,7 @@ pub trait Sampler: Send + Sync {
         distribution: &Distribution,
     ) -> f64 {
         let _ = view;
-        random::draw(&mut stream(seed, number, name), distribution)
+        draw(&mut stream(seed, number, name), distribution)
     }
 
     /// True if there is nothing left to look at, because the space has been enumerated, so that no further trial
@@ -105,8 +106,10 @@ pub trait Sampler: Send + Sync {
     }
 }
 
-/// The random stream of one parameter of one trial, for a draw that looks at nothing else.
-fn stream(seed: u64, number: TrialNumber, name: &str) -> Stream {
+/// The random stream of one parameter of one trial: the same in every process, and independent of all others. Draws that
+/// [`Sampler::sample_independent`] makes by it follow from the trial's number and the seed alone.
+#[must_use]
+pub fn stream(seed: u64, number: TrialNumber, name: &str) -> Stream {
     Stream::new(&[seed, u64::from(number.0), hash_bytes(name.as_bytes())])
 }
 

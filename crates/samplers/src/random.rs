@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use libm::{exp, log};
 use trialog_numerics::Stream;
-use trialog_ops::{ComponentSpec, Distribution, Json, TrialNumber};
+use trialog_ops::{ComponentSpec, Distribution, TrialNumber};
 use trialog_replay::{Over, StudyView};
 
 use crate::options::Reader;
@@ -36,7 +36,7 @@ impl Random {
 
 impl Sampler for Random {
     fn spec(&self) -> ComponentSpec {
-        ComponentSpec { name: "random".to_owned(), version: 1, options: Json::from(serde_json::json!({})) }
+        ComponentSpec::named("random")
     }
 
     fn sample_relative(&self, view: &StudyView, number: TrialNumber, seed: u64) -> Vec<Proposal> {
@@ -48,8 +48,9 @@ impl Sampler for Random {
     }
 }
 
-/// One uniform draw in internal form, inside the distribution.
-pub(crate) fn draw(stream: &mut Stream, distribution: &Distribution) -> f64 {
+/// One uniform draw in internal form, inside the distribution; on a log scale, uniform in the logarithm.
+#[must_use]
+pub fn draw(stream: &mut Stream, distribution: &Distribution) -> f64 {
     if let Some(only) = distribution.single() {
         return only;
     }

@@ -8,7 +8,7 @@ use crate::shell::{self, Outcome, Steps};
 
 /// What is run just to see it end well, in an empty folder: the words after `cargo run`. What is there twice finds
 /// what it left the first time.
-const SMOKE: &[&[&str]] = &[DIGITS, DIGITS];
+const SMOKE: &[&[&str]] = &[DIGITS, DIGITS, &["--package", "trialog-examples", "--example", "own_sampler"]];
 
 /// All features but those for buckets, which bring an encryption library that is long in building and are tested by stores in
 /// memory; the long run checks them too.
