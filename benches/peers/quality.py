@@ -1,5 +1,6 @@
 """Optuna's side of `cargo xtask quality`: reads one job a line, {"function", "name", "seed", "budget"}, runs it, and prints
-the finished trials, {"seconds", "trials": [{"params", "told"}]}.
+the finished trials, {"seconds", "trials": [{"number", "params", "told",
+"constraints"}]}.
 
 What it does follows benches/src/quality/run.rs step by step: the same order of asks and tells, the same noise and curves.
 """
@@ -119,7 +120,7 @@ def run(job):
             study.tell(trial, told)
         else:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        done.append({"params": point, "told": told})
+        done.append({"number": trial.number, "params": point, "told": told, "constraints": limits})
 
 
 for line in sys.stdin:

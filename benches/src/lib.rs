@@ -121,6 +121,13 @@ pub fn cpu_seconds() -> f64 {
     ticks.sum::<f64>() / 100.0
 }
 
+/// Time that this thread has spent on a processor; 0 where the kernel does not tell.
+#[must_use]
+pub fn thread_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    stat.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
+}
+
 /// Peak memory of this process in MiB, as the kernel counts it; 0 where there is no `/proc`.
 #[must_use]
 pub fn peak_mib() -> f64 {

@@ -2,5 +2,6 @@
 //! same name. What the command prints and what the words mean stands in `benches/peers/README.md`.
 
 pub mod functions;
+pub mod peer;
 pub mod run;
 pub mod score;

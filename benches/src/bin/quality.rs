@@ -2,16 +2,20 @@
 //! this with the interpreter that has Optuna. Without one, it runs ours alone.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use trialog_benches::cpu_seconds;
 use trialog_benches::quality::functions::{Function, GROUPS, all};
-use trialog_benches::quality::run::{Done, Job, read, run};
+use trialog_benches::quality::peer::{Optuna, Peer};
+use trialog_benches::quality::run::{Done, Job, run};
 use trialog_benches::quality::score::{Pairs, Verdict, regret, typical};
+use trialog_benches::thread_seconds;
 
-type BoxError = Box<dyn std::error::Error>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A name that both sides have, and the groups that it is for.
 struct Contest {
@@ -43,41 +47,51 @@ const fn contest(name: &'static str, groups: &'static [&'static str]) -> Contest
     Contest { name, groups }
 }
 
+/// How often a line on standard error says how far a contest is.
+const NEWS: Duration = Duration::from_secs(10);
+
 /// The words of the command line.
 struct Given {
     python: Option<String>,
     script: String,
+    /// The folder of Optuna's finished jobs; none are kept or read without it.
+    cache: Option<PathBuf>,
     groups: Vec<String>,
     samplers: Vec<String>,
     seeds: u64,
-    budget: u64,
+    /// In rising order.
+    budgets: Vec<u64>,
+    options: Value,
+    jobs: usize,
     json: Option<String>,
-}
-
-/// The other program, which runs one job a line.
-struct Peer {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
 }
 
 /// One line of the table.
 struct Row {
     name: &'static str,
     group: &'static str,
+    budget: u64,
     against: String,
     verdict: Verdict,
+    pairs: Vec<Pairs>,
     /// Processor milliseconds a trial, ours and theirs.
     cost: (f64, f64),
 }
 
-/// What a side made of a group: regrets by function and seed, and its processor milliseconds a trial.
+/// What a side made of a group.
 #[derive(Clone, Default)]
 struct Side {
+    /// Regrets by function and seed.
     regrets: Vec<Vec<f64>>,
+    /// Processor seconds a trial, the mean over the runs.
     seconds: f64,
-    trials: usize,
 }
+
+/// Regrets by budget, and processor seconds a trial.
+type Outcome = (Vec<f64>, f64);
+
+/// What one study came to: which it was, and both outcomes.
+type Studied = (usize, Outcome, Option<Outcome>);
 
 fn main() -> ExitCode {
     match given().and_then(|given| contests(&given)) {
@@ -91,22 +105,38 @@ fn main() -> ExitCode {
 
 fn given() -> Result<Given, BoxError> {
     let mut words = std::env::args().skip(1);
-    let (groups, samplers) = (Vec::new(), Vec::new());
-    let mut given =
-        Given { python: None, script: String::new(), groups, samplers, seeds: 10, budget: 100, json: None };
+    let mut given = Given {
+        python: None,
+        script: String::new(),
+        cache: None,
+        groups: Vec::new(),
+        samplers: Vec::new(),
+        seeds: 10,
+        budgets: vec![100],
+        options: json!({}),
+        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        json: None,
+    };
     while let Some(option) = words.next() {
         let value = words.next().ok_or_else(|| format!("{option} needs a value"))?;
         let list = || value.split(',').map(String::from).collect();
         match option.as_str() {
             "--python" => given.python = Some(value),
             "--script" => given.script = value,
+            "--cache" => given.cache = Some(PathBuf::from(value)),
             "--group" => given.groups = list(),
             "--sampler" => given.samplers = list(),
             "--seeds" => given.seeds = value.parse::<u64>()?.max(1),
-            "--budget" => given.budget = value.parse::<u64>()?.max(1),
+            "--budget" => given.budgets = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            "--options" => given.options = serde_json::from_str(&value)?,
+            "--jobs" => given.jobs = value.parse::<usize>()?.max(1),
             "--json" => given.json = Some(value),
             _ => return Err(format!("unknown option {option}").into()),
         }
+    }
+    given.budgets.sort_unstable();
+    if given.budgets.first().is_none_or(|least| *least == 0) {
+        return Err("a study has at least one trial".into());
     }
     known(&given.groups, &GROUPS)?;
     known(&given.samplers, &CONTESTS.iter().map(|contest| contest.name).collect::<Vec<_>>())?;
@@ -122,36 +152,43 @@ fn known(given: &[String], names: &[&str]) -> Result<(), BoxError> {
 
 fn contests(given: &Given) -> Result<(), BoxError> {
     let functions = all();
-    let mut peer = given.python.as_ref().map(|python| Peer::start(python, &given.script)).transpose()?;
+    let optuna = given.python.as_ref().map(|python| Optuna::new(python, &given.script, given.cache.as_deref()));
+    let optuna = optuna.transpose()?;
+    let version = optuna.as_ref().map_or("not run", |optuna| &optuna.version);
     let mut rows = Vec::new();
     let chosen = |names: &[String], name: &str| names.is_empty() || names.iter().any(|given| given == name);
+    println!("{} seeds; regret 0 is the optimum, 1 is the median random point\n", given.seeds);
     println!(
-        "{} seeds, {} trials each; regret 0 is the optimum, 1 is the median random point\n",
-        given.seeds, given.budget
+        "| Group | Trials | Name | Trialog | Optuna {version} | Rank | 95 % of the difference | Verdict | CPU ms/trial |"
     );
-    println!("| Group | Name | Trialog | Optuna 5.0.0 | Rank | 95 % of the difference | Verdict | CPU ms/trial |");
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for group in GROUPS.into_iter().filter(|group| chosen(&given.groups, group)) {
         let functions: Vec<&Function> = functions.iter().filter(|function| function.group == group).collect();
         let typicals: Vec<f64> = functions.iter().map(|function| typical(function)).collect();
-        let mut theirs_of_group: BTreeMap<&str, Side> = BTreeMap::new();
+        let entries: Vec<(&Function, f64)> = functions.into_iter().zip(typicals).collect();
+        let mut theirs_of_group: BTreeMap<(usize, &str), Side> = BTreeMap::new();
         let contests = CONTESTS.iter().filter(|c| c.groups.contains(&group) && chosen(&given.samplers, c.name));
         for contest in contests {
-            let (ours, theirs) = sides(given, contest.name, &functions, &typicals, peer.as_mut())?;
-            if let Some(theirs) = &theirs {
-                theirs_of_group.insert(contest.name, theirs.clone());
-            }
-            let best = theirs_of_group.iter().min_by(|a, b| a.1.mean().total_cmp(&b.1.mean()));
-            let against = theirs.as_ref().map(|theirs| (contest.name, theirs));
-            let against = against.or(best.map(|(name, side)| (*name, side)).filter(|_| contest.name == AUTO));
-            match against {
-                Some((name, theirs)) => {
-                    let row = Row::new(contest.name, group, name, &functions, &ours, theirs);
-                    println!("{row}");
-                    rows.push(row);
+            let contestants = sides(given, group, contest.name, &entries, optuna.as_ref())?;
+            for ((at, budget), (ours, theirs)) in given.budgets.iter().enumerate().zip(contestants) {
+                if let Some(theirs) = &theirs {
+                    theirs_of_group.insert((at, contest.name), theirs.clone());
                 }
-                None => {
-                    println!("| {group} | {} | {:.4} | | | | | {:.2} |", contest.name, ours.mean(), ours.cost());
+                let of_budget = theirs_of_group.iter().filter(|((which, _), _)| *which == at);
+                let best = of_budget.min_by(|a, b| a.1.mean().total_cmp(&b.1.mean()));
+                let against = theirs.as_ref().map(|theirs| (contest.name, theirs));
+                let against =
+                    against.or(best.map(|((_, name), side)| (*name, side)).filter(|_| contest.name == AUTO));
+                match against {
+                    Some((name, theirs)) => {
+                        let row = Row::new(contest.name, group, *budget, name, &entries, &ours, theirs);
+                        println!("{row}");
+                        rows.push(row);
+                    }
+                    None => {
+                        let (mean, cost) = (ours.mean(), ours.cost());
+                        println!("| {group} | {budget} | {} | {mean:.4} | | | | | {cost:.2} |", contest.name);
+                    }
                 }
             }
         }
@@ -159,10 +196,7 @@ fn contests(given: &Given) -> Result<(), BoxError> {
     conclude(&rows);
     if let Some(path) = &given.json {
         let rows: Vec<Value> = rows.iter().map(Row::to_json).collect();
-        std::fs::write(
-            path,
-            format!("{:#}\n", json!({ "seeds": given.seeds, "budget": given.budget, "rows": rows })),
-        )?;
+        std::fs::write(path, format!("{:#}\n", json!({ "seeds": given.seeds, "rows": rows })))?;
         println!("written to {path}");
     }
     Ok(())
@@ -174,7 +208,7 @@ fn conclude(rows: &[Row]) {
     }
     let of = |word: &str| -> Vec<String> {
         let rows = rows.iter().filter(|row| row.verdict.word() == word);
-        rows.map(|row| format!("{} on {}", row.name, row.group)).collect()
+        rows.map(|row| format!("{} on {} after {}", row.name, row.group, row.budget)).collect()
     };
     let (better, equal, worse) = (of("better"), of("equal"), of("worse"));
     println!("\n{} better, {} equal, {} worse", better.len(), equal.len(), worse.len());
@@ -183,50 +217,107 @@ fn conclude(rows: &[Row]) {
     }
 }
 
-/// All functions and seeds by one name, ours and theirs in turn.
+/// All functions and seeds by one name, ours and theirs, for each budget.
 fn sides(
     given: &Given,
+    group: &str,
     name: &str,
-    functions: &[&Function],
-    typicals: &[f64],
-    mut peer: Option<&mut Peer>,
-) -> Result<(Side, Option<Side>), BoxError> {
-    let mut ours = Side::default();
-    let mut theirs = peer.as_ref().filter(|_| name != AUTO).map(|_| Side::default());
-    for (function, typical) in functions.iter().zip(typicals) {
-        ours.regrets.push(Vec::new());
-        if let Some(theirs) = &mut theirs {
-            theirs.regrets.push(Vec::new());
-        }
-        for seed in 1..=given.seeds {
-            let job = Job { function, name, seed, budget: given.budget };
-            let clock = cpu_seconds();
-            let trials = run(&job).map_err(|error| format!("{name} on {}: {error}", function.name))?;
-            ours.add(regret(function, *typical, &trials), cpu_seconds() - clock, trials.len());
-            if let (Some(theirs), Some(peer)) = (&mut theirs, peer.as_deref_mut()) {
-                let (trials, seconds) =
-                    peer.run(&job).map_err(|error| format!("{name} on {}: {error}", function.name))?;
-                theirs.add(regret(function, *typical, &trials), seconds, trials.len());
+    functions: &[(&Function, f64)],
+    optuna: Option<&Optuna>,
+) -> Result<Vec<(Side, Option<Side>)>, BoxError> {
+    let optuna = optuna.filter(|_| name != AUTO);
+    let jobs: Vec<(usize, u64)> =
+        (0..functions.len()).flat_map(|function| (1..=given.seeds).map(move |seed| (function, seed))).collect();
+    let (next, ended, news) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Instant::now()));
+    let work = || -> Result<Vec<Studied>, BoxError> {
+        let mut peer = optuna.map(Optuna::peer);
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some((function, seed)) = jobs.get(index) else { return Ok(done) };
+            let (function, typical) = functions[*function];
+            let (ours, theirs) = both(given, name, function, typical, *seed, peer.as_mut())
+                .map_err(|error| format!("{name} on {} with seed {seed}: {error}", function.name))?;
+            done.push((index, ours, theirs));
+            let ended = 1 + ended.fetch_add(1, Ordering::Relaxed);
+            if let Ok(mut last) = news.lock()
+                && last.elapsed() >= NEWS
+            {
+                eprintln!("{group} {name}: {ended} of {} studies", jobs.len());
+                *last = Instant::now();
             }
+        }
+    };
+    let mut outcomes = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..given.jobs).map(|_| scope.spawn(work)).collect();
+        let parts = threads.into_iter().map(|thread| thread.join().map_err(|_| "a thread has panicked")?);
+        parts.collect::<Result<Vec<_>, BoxError>>().map(|parts| parts.concat())
+    })?;
+    outcomes.sort_by_key(|(index, _, _)| *index);
+    let side = |of: &dyn Fn(&Studied) -> Outcome, at: usize| {
+        let outcomes: Vec<Outcome> = outcomes.iter().map(of).collect();
+        let regrets: Vec<f64> = outcomes.iter().map(|(regrets, _)| regrets[at]).collect();
+        Side {
+            regrets: regrets.chunks(given.seeds as usize).map(<[f64]>::to_vec).collect(),
+            seconds: outcomes.iter().map(|(_, seconds)| seconds).sum::<f64>() / outcomes.len() as f64,
+        }
+    };
+    let of_budget = |at: usize| {
+        let ours = side(&|(_, ours, _)| ours.clone(), at);
+        let theirs = optuna.map(|_| side(&|(_, _, theirs)| theirs.clone().unwrap_or_default(), at));
+        (ours, theirs)
+    };
+    Ok((0..given.budgets.len()).map(of_budget).collect())
+}
+
+/// One function with one seed, ours and theirs. Samplers do not know how long a study will be, so that the longest has the
+/// others in it; pruners have budgets of steps, so that there each is run.
+fn both(
+    given: &Given,
+    name: &str,
+    function: &Function,
+    typical: f64,
+    seed: u64,
+    mut peer: Option<&mut Peer<'_>>,
+) -> Result<(Outcome, Option<Outcome>), BoxError> {
+    let (mut ours, mut theirs) = (Outcome::default(), peer.as_ref().map(|_| Outcome::default()));
+    let longest = given.budgets.last().copied().unwrap_or(1);
+    let to_run = if function.curve.is_some() { given.budgets.clone() } else { vec![longest] };
+    for budget in to_run {
+        let job = Job { function, name, seed, budget, options: &given.options };
+        let add = |outcome: &mut Outcome, mut trials: Vec<Done>, seconds: f64| {
+            let mut regrets = vec![regret(function, typical, &trials)];
+            if function.curve.is_none() {
+                // From the longest to the shortest, without copies.
+                for shorter in given.budgets.iter().rev().skip(1) {
+                    trials.retain(|trial| trial.number < *shorter);
+                    regrets.push(regret(function, typical, &trials));
+                }
+                regrets.reverse();
+            }
+            outcome.0.extend(regrets);
+            outcome.1 = seconds;
+        };
+        let clock = thread_seconds();
+        let trials = run(&job)?;
+        let seconds = (thread_seconds() - clock) / trials.len() as f64;
+        add(&mut ours, trials, seconds);
+        if let (Some(theirs), Some(peer)) = (&mut theirs, peer.as_deref_mut()) {
+            let (trials, seconds) = peer.run(&job)?;
+            add(theirs, trials, seconds);
         }
     }
     Ok((ours, theirs))
 }
 
 impl Side {
-    fn add(&mut self, regret: f64, seconds: f64, trials: usize) {
-        self.regrets.last_mut().expect("a function has begun").push(regret);
-        self.seconds += seconds;
-        self.trials += trials;
-    }
-
     fn mean(&self) -> f64 {
         let means = self.regrets.iter().map(|regrets| regrets.iter().sum::<f64>() / regrets.len() as f64);
         means.sum::<f64>() / self.regrets.len() as f64
     }
 
     fn cost(&self) -> f64 {
-        1e3 * self.seconds / self.trials as f64
+        1e3 * self.seconds
     }
 }
 
@@ -234,40 +325,36 @@ impl Row {
     fn new(
         name: &'static str,
         group: &'static str,
+        budget: u64,
         against: &str,
-        functions: &[&Function],
+        functions: &[(&Function, f64)],
         ours: &Side,
         theirs: &Side,
     ) -> Row {
         let sides = functions.iter().zip(ours.regrets.iter().zip(&theirs.regrets));
         let pairs: Vec<Pairs> = sides
-            .map(|(function, (ours, theirs))| Pairs {
+            .map(|((function, _), (ours, theirs))| Pairs {
                 function: function.name,
                 regrets: ours.iter().copied().zip(theirs.iter().copied()).collect(),
             })
             .collect();
-        if std::env::var_os("TRIALOG_QUALITY_FUNCTIONS").is_some() {
-            for pair in &pairs {
-                let verdict = Verdict::of(std::slice::from_ref(pair));
-                println!(
-                    "  {name} {}: {:.4} against {:.4}, {}",
-                    pair.function,
-                    verdict.ours,
-                    verdict.theirs,
-                    verdict.word()
-                );
-            }
-        }
-        let verdict = Verdict::of(&pairs);
-        Row { name, group, against: against.to_owned(), verdict, cost: (ours.cost(), theirs.cost()) }
+        let (verdict, cost) = (Verdict::of(&pairs), (ours.cost(), theirs.cost()));
+        Row { name, group, budget, against: against.to_owned(), verdict, pairs, cost }
     }
 
     fn to_json(&self) -> Value {
         let Verdict { ours, theirs, rank, interval } = self.verdict;
+        let functions = self.pairs.iter().map(|pairs| {
+            let alone = Verdict::of(std::slice::from_ref(pairs));
+            json!({
+                "function": pairs.function, "ours": alone.ours, "theirs": alone.theirs, "verdict": alone.word(),
+                "interval": [alone.interval.0, alone.interval.1], "regrets": pairs.regrets,
+            })
+        });
         json!({
-            "group": self.group, "name": self.name, "against": self.against, "ours": ours, "theirs": theirs, "rank": rank,
-            "interval": [interval.0, interval.1], "verdict": self.verdict.word(),
-            "cpu_ms_per_trial": [self.cost.0, self.cost.1],
+            "group": self.group, "budget": self.budget, "name": self.name, "against": self.against, "ours": ours,
+            "theirs": theirs, "rank": rank, "interval": [interval.0, interval.1], "verdict": self.verdict.word(),
+            "cpu_ms_per_trial": [self.cost.0, self.cost.1], "functions": functions.collect::<Vec<_>>(),
         })
     }
 }
@@ -276,47 +363,8 @@ impl std::fmt::Display for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Verdict { ours, theirs, rank, interval: (low, high) } = self.verdict;
         let against = if self.against == self.name { String::new() } else { format!(" ({})", self.against) };
-        write!(f, "| {} | {} | {ours:.4} | {theirs:.4}{against} | {rank:.2} ", self.group, self.name)?;
+        write!(f, "| {} | {} | {} | {ours:.4} ", self.group, self.budget, self.name)?;
+        write!(f, "| {theirs:.4}{against} | {rank:.2} ")?;
         write!(f, "| {low:+.4} to {high:+.4} | {} | {:.2} : {:.2} |", self.verdict.word(), self.cost.0, self.cost.1)
-    }
-}
-
-impl Peer {
-    fn start(python: &str, script: &str) -> Result<Peer, BoxError> {
-        let mut command = Command::new(python);
-        // No compiled scripts beside the sources, and no threads that fight over the same cores.
-        command.env("PYTHONDONTWRITEBYTECODE", "1").env("OMP_NUM_THREADS", "1").arg(script);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let input = child.stdin.take().ok_or("the other program has no input")?;
-        let output = BufReader::new(child.stdout.take().ok_or("the other program has no output")?);
-        Ok(Peer { child, input, output })
-    }
-
-    /// The trials of a job and the seconds that they took. The functions of both sides must agree at each of them.
-    fn run(&mut self, job: &Job<'_>) -> Result<(Vec<Done>, f64), BoxError> {
-        let Job { function, name, seed, budget } = job;
-        let line = json!({ "function": function.to_json(), "name": name, "seed": seed, "budget": budget });
-        writeln!(self.input, "{line}")?;
-        let mut answer = String::new();
-        self.output.read_line(&mut answer)?;
-        let answer: Value = serde_json::from_str(&answer).map_err(|_| "Optuna's program has stopped")?;
-        let trials = read(function, &answer["trials"]).ok_or("what Optuna's program printed are no trials")?;
-        if function.noise == 0.0 && function.curve.is_none() {
-            for Done { point, told } in &trials {
-                let ours = (function.at)(point).values;
-                let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-9 * (1.0 + a.abs());
-                if !ours.iter().zip(told).all(near) {
-                    return Err(format!("the functions differ at {point:?}: {ours:?} and {told:?}").into());
-                }
-            }
-        }
-        Ok((trials, answer["seconds"].as_f64().unwrap_or(f64::NAN)))
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

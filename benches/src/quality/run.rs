@@ -6,7 +6,9 @@ use std::f64::consts::TAU;
 use serde_json::{Value, json};
 use trialog::{Choice, ComponentSpec, Json, Storage, Study, Trial};
 
-use super::functions::{Axis, Function, Point};
+use super::functions::{Axis, Function, Point, Said};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Reports of one trial that has a learning curve.
 pub const STEPS: u64 = 27;
@@ -21,21 +23,27 @@ pub struct Job<'a> {
     pub seed: u64,
     /// Trials, or that many times all steps of one.
     pub budget: u64,
+    /// Options of our sampler, or pruner, that are not the defaults.
+    pub options: &'a Value,
 }
 
 /// One finished trial.
 pub struct Done {
+    /// Which trial it was: the n-th that was asked for, from 0.
+    pub number: u64,
     /// Its parameters.
     pub point: Point,
     /// What the sampler was told; empty if the trial was pruned.
     pub told: Vec<f64>,
+    /// What it was told of the constraints.
+    pub constraints: Vec<f64>,
 }
 
 /// The finished trials in the order in which they finished.
 ///
 /// # Errors
 /// What the study says.
-pub fn run(job: &Job<'_>) -> Result<Vec<Done>, Box<dyn std::error::Error>> {
+pub fn run(job: &Job<'_>) -> Result<Vec<Done>, BoxError> {
     let study = study(job)?;
     let mut running: Vec<(f64, Trial, Point)> = Vec::new();
     let (mut now, mut asked, mut used) = (0.0, 0, 0);
@@ -76,7 +84,7 @@ pub fn run(job: &Job<'_>) -> Result<Vec<Done>, Box<dyn std::error::Error>> {
         } else {
             study.tell(&trial, told.clone())?;
         }
-        done.push(Done { point, told });
+        done.push(Done { number, point, told, constraints: said.constraints });
     }
     Ok(done)
 }
@@ -84,11 +92,9 @@ pub fn run(job: &Job<'_>) -> Result<Vec<Done>, Box<dyn std::error::Error>> {
 /// Reports the curve until its end or until it is pruned: the steps taken, and the last value if that is the end.
 fn learn(job: &Job<'_>, trial: &mut Trial, end: f64, height: f64) -> trialog::Result<(u64, Option<f64>)> {
     let number = u64::from(trial.number().0);
-    let slow = 2.0 + 6.0 * uniform(job.seed, number, 1000);
     let mut value = end;
     for step in 1..=STEPS {
-        let noise = 0.02 * normal(job.seed, number, 2 * step);
-        value = end + height * ((-(step as f64) / slow).exp() + noise);
+        value = reported(job.seed, number, step, end, height);
         trial.report(step, value)?;
         if step < STEPS && trial.should_prune()? {
             return Ok((step, None));
@@ -97,22 +103,32 @@ fn learn(job: &Job<'_>, trial: &mut Trial, end: f64, height: f64) -> trialog::Re
     Ok((STEPS, Some(value)))
 }
 
-fn study(job: &Job<'_>) -> Result<Study, Box<dyn std::error::Error>> {
-    let spec = |name: &str, options: &Value| -> Result<ComponentSpec, Box<dyn std::error::Error>> {
+/// A trial's value at a step of its learning curve.
+fn reported(seed: u64, number: u64, step: u64, end: f64, height: f64) -> f64 {
+    let slow = 2.0 + 6.0 * uniform(seed, number, 1000);
+    let noise = 0.02 * normal(seed, number, 2 * step);
+    end + height * ((-(step as f64) / slow).exp() + noise)
+}
+
+fn study(job: &Job<'_>) -> Result<Study, BoxError> {
+    let spec = |name: &str, options: &Value| -> Result<ComponentSpec, BoxError> {
         Ok(ComponentSpec { name: name.to_owned(), version: 1, options: Json::from(options) })
     };
     let directions = vec![trialog::Direction::Minimize; job.function.objectives()];
     let study = Storage::in_memory()?.study("quality").seed(job.seed).directions(directions);
     if job.function.curve.is_none() {
-        return Ok(study.sampler_named(&spec(job.name, &json!({}))?)?.create()?);
+        return Ok(study.sampler_named(&spec(job.name, job.options)?)?.create()?);
     }
     // The same options on both sides.
-    let options = match job.name {
+    let mut options = match job.name {
         "percentile" => json!({ "percentile": 25.0 }),
         "successive_halving" => json!({ "min_resource": 1, "reduction_factor": 3 }),
         "hyperband" => json!({ "min_resource": 1, "max_resource": STEPS, "reduction_factor": 3 }),
         _ => json!({}),
     };
+    if let (Some(options), Some(more)) = (options.as_object_mut(), job.options.as_object()) {
+        options.extend(more.clone());
+    }
     let study = study.sampler_named(&spec("random", &json!({}))?)?;
     Ok(study.pruner_named(&spec(job.name, &options)?)?.create()?)
 }
@@ -121,7 +137,8 @@ fn study(job: &Job<'_>) -> Result<Study, Box<dyn std::error::Error>> {
 #[must_use]
 pub fn read(function: &Function, trials: &Value) -> Option<Vec<Done>> {
     let read = |trial: &Value| {
-        let told = trial["told"].as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>()?;
+        let numbers = |of: &Value| of.as_array()?.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
+        let (told, constraints) = (numbers(&trial["told"])?, numbers(&trial["constraints"])?);
         let mut point = Point::new();
         for axis in &function.axes {
             let value = &trial["params"][&axis.name];
@@ -129,9 +146,30 @@ pub fn read(function: &Function, trials: &Value) -> Option<Vec<Done>> {
                 point.insert(axis.name.clone(), axis.read(value)?);
             }
         }
-        Some(Done { point, told })
+        Some(Done { number: trial["number"].as_u64()?, point, told, constraints })
     };
     trials.as_array()?.iter().map(read).collect()
+}
+
+/// True if what a sampler was told of its point is what our function says there, with the noise or the learning curve that
+/// belongs to it.
+#[must_use]
+pub fn is_honest(job: &Job<'_>, trial: &Done) -> bool {
+    let function = job.function;
+    let Said { mut values, constraints } = (function.at)(&trial.point);
+    if function.noise > 0.0 {
+        values[0] += function.noise * normal(job.seed, trial.number, 1);
+    }
+    match function.curve {
+        Some(_) if trial.told.is_empty() => values.clear(),
+        Some(height) => values[0] = reported(job.seed, trial.number, STEPS, values[0], height),
+        None => {}
+    }
+    let near = |ours: &[f64], told: &[f64]| {
+        let mut pairs = ours.iter().zip(told);
+        ours.len() == told.len() && pairs.all(|(a, b)| (a - b).abs() <= 1e-9 * (1.0 + a.abs()))
+    };
+    near(&values, &trial.told) && near(&constraints, &trial.constraints)
 }
 
 impl Axis {
@@ -159,4 +197,40 @@ pub fn uniform(seed: u64, number: u64, purpose: u64) -> f64 {
 fn normal(seed: u64, number: u64, purpose: u64) -> f64 {
     let (u, v) = (uniform(seed, number, purpose), uniform(seed, number, purpose + 1));
     (-2.0 * (1.0 - u).ln()).sqrt() * (TAU * v).cos()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quality::functions::all;
+
+    fn trials(function: &Function, budget: u64) -> Vec<Done> {
+        run(&Job { function, name: "tpe", seed: 3, budget, options: &json!({}) }).unwrap()
+    }
+
+    /// What lets one run stand for all shorter ones, also with eight workers.
+    #[test]
+    fn a_longer_study_begins_with_the_shorter_one() {
+        for function in all().iter().filter(|f| ["branin", "branin-8", "gardner"].contains(&f.name)) {
+            let short = trials(function, 20);
+            let mut long = trials(function, 40);
+            long.retain(|trial| trial.number < 20);
+            let what = |trials: &[Done]| -> Vec<(u64, Vec<f64>)> {
+                trials.iter().map(|trial| (trial.number, trial.told.clone())).collect()
+            };
+            assert_eq!(what(&short), what(&long), "{}", function.name);
+        }
+    }
+
+    #[test]
+    fn a_trial_that_was_told_something_else_is_not_honest() {
+        let functions = all();
+        for function in functions.iter().filter(|f| f.group != "curves") {
+            let job = Job { function, name: "random", seed: 3, budget: 2, options: &json!({}) };
+            let mut trials = run(&job).unwrap();
+            assert!(trials.iter().all(|trial| is_honest(&job, trial)), "{}", function.name);
+            trials[0].told[0] += 1e-3 * (1.0 + trials[0].told[0].abs());
+            assert!(!is_honest(&job, &trials[0]), "{}", function.name);
+        }
+    }
 }

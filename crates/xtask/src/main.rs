@@ -130,15 +130,27 @@ const COMMANDS: &[Command] = &[
             Switch { name: "--group", value: Some("G"), help: "these groups of functions, with commas between" },
             Switch { name: "--sampler", value: Some("S"), help: "these samplers or pruners (all but gp and auto)" },
             Switch { name: "--seeds", value: Some("N"), help: "studies of each function (10)" },
-            Switch { name: "--budget", value: Some("N"), help: "trials of each study (100)" },
+            Switch {
+                name: "--budget",
+                value: Some("N"),
+                help: "trials of each study (100), or several with commas",
+            },
+            Switch {
+                name: "--options",
+                value: Some("JSON"),
+                help: "options of our sampler that are not the defaults",
+            },
+            Switch { name: "--jobs", value: Some("N"), help: "studies at a time (as many as processors)" },
+            Switch { name: "--fresh", value: None, help: "run Optuna again where its results are kept" },
             Switch { name: "--json", value: Some("PATH"), help: "write the table there as well, as JSON" },
         ],
         word: None,
         help: "each sampler against Optuna's of its name, on public test functions",
         run: |given| {
-            let passed = ["--group", "--sampler", "--seeds", "--budget", "--json"];
+            let passed = ["--group", "--sampler", "--seeds", "--budget", "--options", "--jobs", "--json"];
             let given_value = |name: &'static str| given.value(name).map(|value| (name, value));
-            quality::run(given.has("--quick"), &passed.into_iter().filter_map(given_value).collect::<Vec<_>>())
+            let switches: Vec<_> = passed.into_iter().filter_map(given_value).collect();
+            quality::run(given.has("--quick"), given.has("--fresh"), &switches)
         },
     },
 ];

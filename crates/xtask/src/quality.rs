@@ -13,8 +13,8 @@ const NEED_TORCH: [&str; 1] = ["gp"];
 const QUICK: [&str; 8] =
     ["--group", "constrained,curves", "--sampler", "random,tpe,median,hyperband", "--seeds", "2", "--budget", "20"];
 
-/// The harness with these switches.
-pub(crate) fn run(quick: bool, switches: &[(&str, &str)]) -> Outcome {
+/// The harness with these switches. Optuna's finished jobs are kept in the target folder unless all are to be `fresh`.
+pub(crate) fn run(quick: bool, fresh: bool, switches: &[(&str, &str)]) -> Outcome {
     let root = shell::root()?;
     let target = shell::target(&root)?;
     let named = |name: &str| switches.iter().find(|(switch, _)| *switch == name).map(|(_, value)| *value);
@@ -24,6 +24,9 @@ pub(crate) fn run(quick: bool, switches: &[(&str, &str)]) -> Outcome {
     let mut harness = shell::cargo(&root);
     harness.args(["run", "--release", "--quiet", "--package", "trialog-benches", "--bin", "quality", "--"]);
     harness.arg("--python").arg(python).arg("--script").arg(root.join("benches").join("peers").join("quality.py"));
+    if !fresh {
+        harness.arg("--cache").arg(target.join("quality"));
+    }
     if quick {
         harness.args(QUICK);
     } else {
