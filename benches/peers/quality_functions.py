@@ -7,6 +7,8 @@ import json
 import sys
 from math import cos, e, exp, log10, pi, prod, sin, sqrt
 
+import quality_held
+
 
 def xs(p):
     return [p[f"x{index}"] for index in range(sum(name[0] == "x" for name in p))]
@@ -153,6 +155,7 @@ FUNCTIONS = {
     "zdt2": zdt(lambda f, r: 1 - r**2),
     "zdt3": zdt(lambda f, r: 1 - sqrt(r) - r * sin(10 * pi * f)),
     "dtlz2": dtlz2,
+    **quality_held.FUNCTIONS,
 }
 
 

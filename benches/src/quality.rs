@@ -2,6 +2,7 @@
 //! same name. What the command prints and what the words mean stands in `benches/peers/README.md`.
 
 pub mod functions;
+mod held;
 pub mod peer;
 pub mod run;
 pub mod score;

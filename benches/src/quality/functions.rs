@@ -7,6 +7,8 @@ use std::f64::consts::{E, PI, TAU};
 use serde_json::{Value, json};
 use trialog::{Choice, Distribution, ParamValue};
 
+use super::held;
+
 /// The values of a trial's parameters.
 pub type Point = BTreeMap<String, ParamValue>;
 
@@ -59,9 +61,24 @@ pub struct Function {
     pub at: fn(&Point) -> Said,
 }
 
-/// The groups, in order.
-pub const GROUPS: [&str; 9] =
-    ["single", "many", "constrained", "mixed", "conditional", "noisy", "async", "multi", "curves"];
+/// The groups, in order. Those that begin with [`HELD`] run where they are named.
+pub const GROUPS: [&str; 12] = [
+    "single",
+    "many",
+    "constrained",
+    "mixed",
+    "conditional",
+    "noisy",
+    "async",
+    "multi",
+    "curves",
+    "held",
+    "held-mixed",
+    "held-conditional",
+];
+
+/// How the groups begin that nothing is chosen by.
+pub const HELD: &str = "held";
 
 /// All functions.
 #[must_use]
@@ -73,6 +90,7 @@ pub fn all() -> Vec<Function> {
         all.push(Function { name: asynchronous(function.name), group: "async", workers: 8, ..function });
     }
     all.extend(others());
+    all.extend(held::all());
     all
 }
 
@@ -409,23 +427,23 @@ fn choice_to_json(choice: &Choice) -> Value {
     }
 }
 
-fn one(value: f64) -> Said {
+pub(super) fn one(value: f64) -> Said {
     Said { values: vec![value], constraints: Vec::new() }
 }
 
-fn float(name: &str, low: f64, high: f64) -> Axis {
+pub(super) fn float(name: &str, low: f64, high: f64) -> Axis {
     axis(name, Distribution::float(low, high))
 }
 
-fn log(name: &str, low: f64, high: f64) -> Axis {
+pub(super) fn log(name: &str, low: f64, high: f64) -> Axis {
     axis(name, trialog::float(low..=high).log().try_into())
 }
 
-fn int(name: &str, low: i64, high: i64) -> Axis {
+pub(super) fn int(name: &str, low: i64, high: i64) -> Axis {
     axis(name, Distribution::int(low, high))
 }
 
-fn choice(name: &str, choices: &[&'static str]) -> Axis {
+pub(super) fn choice(name: &str, choices: &[&'static str]) -> Axis {
     axis(name, Distribution::categorical(choices.iter().map(|text| Choice::from(*text))))
 }
 
@@ -433,11 +451,11 @@ fn axis<E: std::fmt::Debug>(name: &str, distribution: Result<Distribution, E>) -
     Axis { name: name.to_owned(), distribution: distribution.expect("the table's ranges are in order"), when: None }
 }
 
-fn when(parent: &'static str, choice: &'static str, axis: Axis) -> Axis {
+pub(super) fn when(parent: &'static str, choice: &'static str, axis: Axis) -> Axis {
     Axis { when: Some((parent, choice)), ..axis }
 }
 
-fn floats(n: usize, low: f64, high: f64) -> Vec<Axis> {
+pub(super) fn floats(n: usize, low: f64, high: f64) -> Vec<Axis> {
     (0..n).map(|i| float(&format!("x{i}"), low, high)).collect()
 }
 
@@ -476,7 +494,7 @@ fn rugged() -> Vec<Axis> {
     ]
 }
 
-fn number(point: &Point, name: &str) -> f64 {
+pub(super) fn number(point: &Point, name: &str) -> f64 {
     match point.get(name) {
         Some(ParamValue::Float(x)) => *x,
         Some(ParamValue::Int(x)) => *x as f64,
@@ -489,11 +507,11 @@ fn x(point: &Point, index: usize) -> f64 {
 }
 
 /// x0, x1 and so on: fewer than ten sort by name, so they are counted instead.
-fn xs(point: &Point) -> impl Iterator<Item = f64> {
+pub(super) fn xs(point: &Point) -> impl Iterator<Item = f64> {
     (0..).map(|index| x(point, index)).take_while(|x| !x.is_nan())
 }
 
-fn option(point: &Point, name: &str, choices: &[&'static str]) -> usize {
+pub(super) fn option(point: &Point, name: &str, choices: &[&'static str]) -> usize {
     let found =
         choices.iter().position(|text| point.get(name) == Some(&ParamValue::Categorical(Choice::from(*text))));
     found.unwrap_or(0)
