@@ -1,17 +1,17 @@
 //! With what values the trials of each bracket reached its rungs, kept between decisions so that a decision looks
-//! at the unfinished trials and a few others only. All of it follows from the view that is asked about.
+//! at the running trials and a few others only. All of it follows from the view that is asked about.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use trialog_ops::{Direction, StudyId, TrialNumber, TrialState};
+use trialog_ops::{Direction, StudyId};
 use trialog_replay::{Lineage, RankList, StudyView, TrialView};
 
-use crate::brackets::Brackets;
+use crate::brackets::{Brackets, Dealer};
 use crate::rungs::Standing;
 
 /// How many of the trials that ended last are looked at in the view itself. Views of other threads may be older than
-/// the latest one that was asked about, by fewer ends than this.
+/// the latest one that was asked about, by so many ends.
 const RECENT: usize = 64;
 
 /// A bracket, and the step of one of its rungs.
@@ -41,7 +41,6 @@ impl Kept {
             Some(peers) if peers.is_of(view, brackets) => peers,
             _ => kept.insert(Peers::new(view, brackets)),
         };
-        peers.catch_up(view);
         peers.standing(view, rung, direction, value)
     }
 
@@ -56,22 +55,19 @@ struct Peers {
     lineage: Lineage,
     study: StudyId,
     brackets: Brackets,
-    /// How far the newest view reached, with what the next three fields say.
-    position: u64,
-    trials: usize,
-    ended: usize,
-    open: Vec<Entrant>,
-    /// Trials that have ended, with a position at which they had, oldest first.
-    recent: VecDeque<(u64, Entrant)>,
-    /// All others; they had ended at `settled_at`, and therefore at every later position.
-    settled: BTreeMap<Rung, RankList>,
-    settled_at: u64,
+    /// By the step of a rung, those that were asked about: a rung costs one look at each trial that has ended, and
+    /// many a process never asks about the later ones.
+    rungs: BTreeMap<u64, Settled>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Entrant {
-    number: TrialNumber,
-    bracket: usize,
+/// The values with which trials reached one rung, as far as that is settled: a trial that has ended reports nothing
+/// more.
+#[derive(Debug)]
+struct Settled {
+    /// How many of the trials are among these, in the order in which they ended, which is the same in all later views.
+    ended: usize,
+    /// The values of each bracket's trials.
+    values: Vec<RankList>,
 }
 
 impl Peers {
@@ -80,13 +76,7 @@ impl Peers {
             lineage: view.lineage().clone(),
             study: view.id(),
             brackets: brackets.clone(),
-            position: 0,
-            trials: 0,
-            ended: 0,
-            open: Vec::new(),
-            recent: VecDeque::new(),
-            settled: BTreeMap::new(),
-            settled_at: 0,
+            rungs: BTreeMap::new(),
         }
     }
 
@@ -94,77 +84,64 @@ impl Peers {
         self.lineage == *view.lineage() && self.study == view.id() && self.brackets == *brackets
     }
 
-    /// Takes in what happened up to the view.
-    fn catch_up(&mut self, view: &StudyView) {
-        if view.position() <= self.position {
-            return;
-        }
-        self.position = view.position();
-        let arrived = (self.trials..view.trial_count()).map(|number| TrialNumber(number as u32));
-        let entrant = |number| Entrant { number, bracket: self.brackets.of(view.name(), number) };
-        self.open.extend(arrived.map(entrant));
-        self.trials = view.trial_count();
-        let ended = [TrialState::Complete, TrialState::Pruned, TrialState::Fail].map(|state| view.count(state));
-        let ended = ended.iter().sum();
-        // A trial never begins again after its end, so equal counts mean that none ended.
-        if ended != self.ended {
-            self.ended = ended;
-            let has_ended =
-                |entrant: &mut Entrant| view.trial(entrant.number).is_some_and(|trial| trial.state().is_finished());
-            self.recent.extend(self.open.extract_if(.., has_ended).map(|entrant| (self.position, entrant)));
-            self.settle(view);
-        }
-    }
-
-    /// Settles what is no longer recent: a trial that has ended reports nothing more.
-    fn settle(&mut self, view: &StudyView) {
-        let mut arrived: BTreeMap<Rung, Vec<f64>> = BTreeMap::new();
-        for (position, entrant) in self.recent.drain(..self.recent.len().saturating_sub(RECENT)) {
-            self.settled_at = position;
-            let Some(trial) = view.trial(entrant.number) else { continue };
-            let rungs = self.brackets.ladder(entrant.bracket).steps();
-            for (rung, value) in rungs.map_while(|rung| Some((rung, first_at(trial.reports(), rung)?))) {
-                arrived.entry((entrant.bracket, rung)).or_default().push(value);
-            }
-        }
-        for (rung, mut values) in arrived {
-            // In order they go in fastest, which counts when a long log is met for the first time.
-            values.sort_by(f64::total_cmp);
-            let list = self.settled.entry(rung).or_default();
-            values.into_iter().for_each(|value| list.insert(value));
-        }
-    }
-
-    fn standing(&self, view: &StudyView, rung: Rung, direction: Direction, value: f64) -> Standing {
+    fn standing(&mut self, view: &StudyView, (bracket, step): Rung, direction: Direction, value: f64) -> Standing {
+        let dealer = self.brackets.dealer(view.name());
+        let settled = self.rungs.entry(step).or_insert_with(|| Settled::new(self.brackets.budgets().len()));
+        settled.catch_up(view, &dealer, step);
         let mut standing = Standing::default();
-        let mut add = |number| {
-            let peer = view.trial(number).and_then(|trial| first_at(trial.reports(), rung.1));
-            if let Some(peer) = peer.filter(|peer| !peer.is_nan()) {
+        // A view that is too old for what is settled is looked at as a whole.
+        let known = settled.values.get(bracket).filter(|_| settled.ended <= view.ended_count());
+        if let Some(known) = known {
+            standing.peers = known.len();
+            standing.better = match direction {
+                Direction::Minimize => known.count_less(value),
+                Direction::Maximize => known.count_greater(value),
+            };
+        }
+        let rest = view.ended_after(if known.is_some() { settled.ended } else { 0 }).chain(view.running());
+        for trial in rest {
+            if let Some(peer) = reached_with(trial, step)
+                && dealer.bracket(trial.number()) == bracket
+            {
                 standing.peers += 1;
                 standing.better += usize::from(direction.is_better(peer, value));
             }
-        };
-        if view.position() < self.settled_at {
-            // Too old a view for what is settled: all from its trials.
-            let is_peer = |&number: &TrialNumber| self.brackets.of(view.name(), number) == rung.0;
-            view.trials().map(TrialView::number).filter(is_peer).for_each(add);
-            return standing;
-        }
-        let recent = self.recent.iter().map(|(_, entrant)| entrant);
-        let unsettled = recent.chain(&self.open).filter(|entrant| entrant.bracket == rung.0);
-        unsettled.for_each(|entrant| add(entrant.number));
-        if let Some(settled) = self.settled.get(&rung) {
-            standing.peers += settled.len();
-            standing.better += match direction {
-                Direction::Minimize => settled.count_less(value),
-                Direction::Maximize => settled.count_greater(value),
-            };
         }
         standing
     }
 }
 
-/// The value of the first report at or after a rung.
-fn first_at(reports: &[(u64, f64)], rung: u64) -> Option<f64> {
-    reports.get(reports.partition_point(|&(step, _)| step < rung)).map(|&(_, value)| value)
+impl Settled {
+    fn new(brackets: usize) -> Settled {
+        Settled { ended: 0, values: vec![RankList::default(); brackets] }
+    }
+
+    /// Settles what is no longer recent, many trials at a time.
+    fn catch_up(&mut self, view: &StudyView, dealer: &Dealer, step: u64) {
+        let Some(end) = view.ended_count().checked_sub(RECENT).filter(|&end| end >= self.ended + RECENT) else {
+            return;
+        };
+        let mut arrived: Vec<Vec<f64>> = vec![Vec::new(); self.values.len()];
+        for trial in view.ended_after(self.ended).take(end - self.ended) {
+            if let Some(value) = reached_with(trial, step) {
+                arrived[dealer.bracket(trial.number())].push(value);
+            }
+        }
+        self.ended = end;
+        self.values.iter_mut().zip(arrived).for_each(|(list, values)| list.extend(values));
+    }
+}
+
+/// The value of a trial's first report at or after a rung; NaN is none.
+fn reached_with(trial: TrialView<'_>, rung: u64) -> Option<f64> {
+    let reports = trial.reports();
+    let &(first, _) = reports.first()?;
+    // Most trials report at every step; then there is no need to search.
+    let guess = usize::try_from(rung.saturating_sub(first)).unwrap_or(usize::MAX);
+    let at = match reports.get(guess) {
+        Some(&(step, _)) if step == rung => guess,
+        _ if reports.last()?.0 < rung => return None,
+        _ => reports.partition_point(|&(step, _)| step < rung),
+    };
+    reports.get(at).map(|&(_, value)| value).filter(|value| !value.is_nan())
 }

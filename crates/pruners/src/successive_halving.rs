@@ -4,8 +4,8 @@
 //! hyperparameter tuning" (MLSys 2020), algorithm 2, in the form and with the defaults of Optuna 5: a trial that is
 //! not promoted at once is pruned, since nobody would resume it.
 //!
-//! Everything is taken from the reports. A trial reaches a rung with its first report at or after the rung's step,
-//! whatever its state, and is judged there while that report is its latest. Optuna writes down what it saw when it
+//! Everything is taken from the reports. A trial that has begun reaches a rung with its first report at or after the
+//! rung's step, however it goes on, and is judged there while that report is its latest. Optuna writes down what it saw when it
 //! was asked instead. Both say the same where pruners are asked after each report, steps rise, and no report is the
 //! first for two rungs. They differ in these points:
 //!

@@ -84,8 +84,12 @@ impl Wilcoxon {
         if behind.len() < self.n_startup_steps.max(2) {
             return None;
         }
+        // The cheaper question first.
+        if !direction.is_better(mean(best.reports()), mean(reports)) {
+            return None;
+        }
         let p = signed_rank::p_greater(&behind);
-        if p >= self.p_threshold || !direction.is_better(mean(best.reports()), mean(reports)) {
+        if p >= self.p_threshold {
             return None;
         }
         Some(format!(
