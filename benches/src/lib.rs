@@ -1,5 +1,6 @@
 //! What Trialog's benchmarks share: the trial that everybody runs, and clocks.
 
+pub mod decisions;
 pub mod quality;
 
 use std::time::Instant;

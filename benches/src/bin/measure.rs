@@ -10,6 +10,7 @@ use std::time::Instant;
 use serde_json::json;
 use trialog::samplers::{Random, Tpe, TpeOptions};
 use trialog::{Storage, Study};
+use trialog_benches::decisions::{self, Course};
 use trialog_benches::{Clock, peak_mib, preload, run_trials, state_of_floats, suggest};
 use trialog_journal::{Durability, History, Journal, Seq};
 use trialog_journal_file::{FileJournal, Options};
@@ -37,6 +38,7 @@ const MEASURES: &[(&str, Measure)] = &[
     ("tpe-ask-zombies", tpe_ask_zombies),
     ("tpe-two-objectives-ask", tpe_two_objectives_ask),
     ("nsga2-trial", nsga2_trial),
+    ("pruner-decisions", pruner_decisions),
     ("replay-1m", replay),
     ("open-50k", open_study),
     ("optuna-random-disk", optuna_random),
@@ -358,6 +360,26 @@ fn nsga2_trial(given: &Given) -> Result<(), BoxError> {
     }
     let (wall, cpu) = clock.read();
     figure(given, "us", wall / given.n as f64 * 1e6, &json!({ "cpu_us": cpu / given.n as f64 * 1e6 }));
+    Ok(())
+}
+
+/// What each pruner's decisions cost beside `n` finished trials; the figure is the median.
+fn pruner_decisions(given: &Given) -> Result<(), BoxError> {
+    let clock = Clock::start();
+    let course = Course::new(given.n);
+    let (wall, _) = clock.read();
+    eprintln!("{} trials in {wall:.2} s, {:.0} MiB", given.n, peak_mib());
+    for (pruner, spec) in decisions::contestants() {
+        trialog::pruners::from_spec(&spec)?;
+        let costs = course.clone().costs(|| trialog::pruners::from_spec(&spec).expect("it was built just now"));
+        let steady = |share: f64| costs.steady[(share * (costs.steady.len() - 1) as f64) as usize];
+        let more = json!({
+            "pruner": pruner, "p99": steady(0.99), "max": steady(1.0), "samples": costs.steady.len(),
+            "first_trial_max": costs.first_max, "first_trial_sum": costs.first_sum, "first_trial_cpu": costs.first_cpu,
+            "after_1000_ends_max": costs.after_burst_max,
+        });
+        figure(given, "us", steady(0.5), &more);
+    }
     Ok(())
 }
 
