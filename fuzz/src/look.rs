@@ -32,18 +32,9 @@ fn study(view: &StudyView) {
     for over in [Over::Complete, Over::CompleteAndPruned] {
         assert_eq!(view.joint_space(over).count(), view.joint_params(over).count());
     }
-    for step in [0, 1, 7, u64::MAX - 1, u64::MAX].into_iter().chain(view.last_complete_step()) {
-        let rung = view.rung(step);
-        let better = [Direction::Minimize, Direction::Maximize].map(|way| rung.count_better(0.5, way));
-        assert!(better.iter().sum::<usize>() <= rung.len());
-        if let Some(list) = view.complete_at(step) {
-            assert!(list.count_less(0.5) + list.count_greater(0.5) <= list.len());
-            assert_eq!(list.iter().count(), list.len());
-            for q in [0.0, 0.3, 1.0, f64::NAN] {
-                std::hint::black_box(list.quantile(q));
-            }
-        }
-    }
+    series(view, None);
+    view.reported_metrics().take(CLOSELY).for_each(|metric| series(view, Some(metric)));
+    series(view, Some("nobody reported it"));
     for column in view.params() {
         assert!(view.param(column.name()).is_some());
         assert_eq!(column.first().1.name, column.name());
@@ -54,6 +45,22 @@ fn study(view: &StudyView) {
     let close = view.trials().enumerate().filter(|(index, _)| *index < CLOSELY || *index >= last);
     close.for_each(|(_, it)| trial(view, it));
     std::hint::black_box(view.digest());
+}
+
+fn series(view: &StudyView, metric: Option<&str>) {
+    let series = view.series(metric);
+    for step in [0, 1, 7, u64::MAX - 1, u64::MAX].into_iter().chain(series.last_complete_step()) {
+        let rung = series.rung(step);
+        let better = [Direction::Minimize, Direction::Maximize].map(|way| rung.count_better(0.5, way));
+        assert!(better.iter().sum::<usize>() <= rung.len());
+        if let Some(list) = series.complete_at(step) {
+            assert!(list.count_less(0.5) + list.count_greater(0.5) <= list.len());
+            assert_eq!(list.iter().count(), list.len());
+            for q in [0.0, 0.3, 1.0, f64::NAN] {
+                std::hint::black_box(list.quantile(q));
+            }
+        }
+    }
 }
 
 fn trial(view: &StudyView, trial: TrialView<'_>) {
@@ -74,6 +81,10 @@ fn trial(view: &StudyView, trial: TrialView<'_>) {
         ));
     }
     assert!(trial.reports().is_sorted_by(|(a, _), (b, _)| a < b), "reports lie by rising step");
+    for (name, reports) in trial.metrics() {
+        assert!(!reports.is_empty() && reports.is_sorted_by(|(a, _), (b, _)| a < b), "reports lie by rising step");
+        assert!(view.reported_metrics().any(|known| known == name));
+    }
     assert!(trial.user_attrs().all(|(key, value)| trial.user_attr(key) == Some(value)));
     assert!(trial.system_attrs().all(|(key, value)| trial.system_attr(key) == Some(value)));
     assert_eq!(trial.is_feasible(), trial.constraints().all(|(_, value)| value <= 0.0));

@@ -5,8 +5,9 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use trialog_codec::{DecodeError, decode_record};
 use trialog_ops::{
     Amendment, Budget, Choice, ComponentSpec, Direction, Distribution, FinalState, FloatDistribution,
-    IntDistribution, Json, Note, Op, Param, ParamDef, ParamKey, ParamRef, Record, RetryPolicy, SessionId,
-    SessionKey, SessionRef, StudyConfig, StudyId, Timestamp, TrialId, TrialState, TrialTemplate, WorkerKey,
+    IntDistribution, Json, MetricKey, MetricRef, MetricSeries, MetricValue, Note, Op, Param, ParamDef, ParamKey,
+    ParamRef, Record, RetryPolicy, SessionId, SessionKey, SessionRef, StudyConfig, StudyId, Timestamp, TrialId,
+    TrialState, TrialTemplate, WorkerKey,
 };
 use trialog_replay::State;
 
@@ -100,7 +101,8 @@ fn op(u: &mut Unstructured<'_>) -> Result<Op> {
         12 => Op::RequeueTrial { trial: trial(u)? },
         13 | 14 => Op::SetParams { trial: trial(u)?, params: some(u, 4, param)? },
         15 => Op::RetractParams { trial: trial(u)?, params: some(u, 3, key)? },
-        16 | 17 => Op::Report { trial: trial(u)?, step: step(u)?, value: float(u)? },
+        16 => Op::Report { trial: trial(u)?, step: step(u)?, value: float(u)? },
+        17 => Op::ReportMetrics { trial: trial(u)?, step: step(u)?, values: some(u, 3, metric_value)? },
         18 | 19 => {
             let state = *u.choose(&[FinalState::Complete, FinalState::Pruned, FinalState::Fail])?;
             Op::FinishTrial { trial: trial(u)?, state, values: some(u, 3, float)?, end: time(u)? }
@@ -155,7 +157,18 @@ fn template(u: &mut Unstructured<'_>) -> Result<TrialTemplate> {
         user_attrs: some(u, 2, |u| Ok((name(u)?, json(u)?)))?,
         system_attrs: some(u, 2, |u| Ok((name(u)?, json(u)?)))?,
         constraints: some(u, 2, |u| Ok((name(u)?, float(u)?)))?,
+        metrics: some(u, 2, |u| {
+            Ok(MetricSeries { metric: metric(u)?, reports: some(u, 3, |u| Ok((step(u)?, float(u)?)))? })
+        })?,
     })
+}
+
+fn metric(u: &mut Unstructured<'_>) -> Result<MetricRef> {
+    Ok(if u.ratio(1, 3)? { MetricRef::Key(MetricKey(u.int_in_range(0..=3)?)) } else { MetricRef::Name(name(u)?) })
+}
+
+fn metric_value(u: &mut Unstructured<'_>) -> Result<MetricValue> {
+    Ok(MetricValue { metric: metric(u)?, value: float(u)? })
 }
 
 fn option<T>(u: &mut Unstructured<'_>, one: fn(&mut Unstructured<'_>) -> Result<T>) -> Result<Option<T>> {

@@ -3,7 +3,8 @@
 
 use trialog_codec::decode_record;
 use trialog_ops::{
-    Amendment, FinalState, Note, Op, ParamKey, Record, SessionId, SessionRef, StudyId, Timestamp, TrialId,
+    Amendment, FinalState, MetricRef, MetricValue, Note, Op, ParamKey, Record, SessionId, SessionRef, StudyId,
+    Timestamp, TrialId,
 };
 use trialog_replay::State;
 
@@ -63,6 +64,8 @@ fn one_of_each(state: &State) -> Record {
         let at = Timestamp(3);
         ops.push(Op::ClaimTrial { trial, start: at });
         ops.push(Op::Report { trial, step: 2, value: 0.25 });
+        let metric = MetricRef::Name("m".into());
+        ops.push(Op::ReportMetrics { trial, step: 2, values: vec![MetricValue { metric, value: 0.25 }] });
         ops.push(Op::RetractParams { trial, params: vec![ParamKey(0)] });
         ops.push(Op::SetConstraint { trial, name: "c".into(), value: -1.0 });
         let study = state.trial(trial).and_then(|(study, _)| state.view(study));

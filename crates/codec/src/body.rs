@@ -5,8 +5,9 @@ use bincode::de::BorrowDecode;
 use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 use trialog_ops::{
-    Amendment, Budget, Direction, FinalState, Json, Note, Op, Param, ParamKey, ParamRef, RetryPolicy, StudyConfig,
-    StudyId, Timestamp, TrialId, TrialState, TrialTemplate, WorkerKey,
+    Amendment, Budget, Direction, FinalState, Json, MetricKey, MetricRef, MetricSeries, MetricValue, Note, Op,
+    Param, ParamKey, ParamRef, RetryPolicy, StudyConfig, StudyId, Timestamp, TrialId, TrialState, TrialTemplate,
+    WorkerKey,
 };
 
 use crate::table::code;
@@ -81,6 +82,13 @@ struct Report {
     trial: u64,
     step: u64,
     value: f64,
+}
+
+#[derive(bincode::Encode, bincode::BorrowDecode)]
+struct ReportMetrics<'a> {
+    trial: u64,
+    step: u64,
+    values: Many<'a, MetricValue>,
 }
 
 #[derive(bincode::Encode, bincode::BorrowDecode)]
@@ -196,12 +204,19 @@ pub(crate) fn encode<E: Encoder>(op: &Op, e: &mut E) -> Result<(), EncodeError> 
             system_attrs: Many::of(&template.system_attrs),
             constraints: Many::of(&template.constraints),
         }
-        .encode(e),
+        .encode(e)
+        .and_then(|()| match &*template.metrics {
+            [] => Ok(()),
+            metrics => Many::of(metrics).encode(e),
+        }),
         Op::ClaimTrial { trial, start } => ClaimTrial { trial: trial.0, start: (*start).into() }.encode(e),
         Op::RequeueTrial { trial } => trial.0.encode(e),
         Op::SetParams { trial, params } => SetParams { trial: trial.0, params: Many::of(params) }.encode(e),
         Op::RetractParams { trial, params } => RetractParams { trial: trial.0, params: Many::of(params) }.encode(e),
         Op::Report { trial, step, value } => Report { trial: trial.0, step: *step, value: *value }.encode(e),
+        Op::ReportMetrics { trial, step, values } => {
+            ReportMetrics { trial: trial.0, step: *step, values: Many::of(values) }.encode(e)
+        }
         Op::FinishTrial { trial, state, values, end } => {
             let (state, values) = (One::of(state), Many::of(values));
             FinishTrial { trial: trial.0, state, values, end: (*end).into() }.encode(e)
@@ -244,7 +259,7 @@ pub(crate) fn encode<E: Encoder>(op: &Op, e: &mut E) -> Result<(), EncodeError> 
     }
 }
 
-/// Reads one of the four ops that a log consists of, as it nearly always looks: bincode takes twice as long
+/// Reads one of the five ops that a log consists of, as it nearly always looks: bincode takes twice as long
 /// over them. `None` where anything is unusual or wrong: [`decode`] then reads the body again, and is the only
 /// one to say what an error is. Whatever this function accepts, that one reads as the same op.
 #[inline]
@@ -265,6 +280,14 @@ pub(crate) fn decode_plain(code: u8, b: &mut Bytes<'_>, ops: &mut Vec<Op>) -> Op
         code::REPORT => {
             let (trial, step) = (TrialId(b.short_varint()?), b.short_varint()?);
             ops.push(Op::Report { trial, step, value: f64::from_le_bytes(b.array()?) });
+        }
+        code::REPORT_METRICS => {
+            let (trial, step) = (TrialId(b.short_varint()?), b.short_varint()?);
+            let values = plain_sequence(b, MetricValue::BYTES_MIN, |b| {
+                let key = keyed::key(b.short_varint()?).ok()?;
+                Some(MetricValue { metric: MetricRef::Key(MetricKey(key)), value: f64::from_le_bytes(b.array()?) })
+            })?;
+            ops.push(Op::ReportMetrics { trial, step, values });
         }
         code::FINISH_TRIAL => {
             let (trial, [state]) = (TrialId(b.short_varint()?), b.array()?);
@@ -337,7 +360,8 @@ pub(crate) fn decode(code: u8, d: &mut BytesDecoder<'_>) -> Result<Option<Op>, D
             let body = CreateTrial::borrow_decode(d)?;
             Op::CreateTrial { study: StudyId(body.study), start: body.start.into() }
         }
-        code::ADD_TRIAL => add_trial(d)?,
+        code::ADD_TRIAL => add_trial(d, |_| Ok(Vec::new()))?,
+        code::ADD_TRIAL_METRICS => add_trial(d, |d| Ok(Many::borrow_decode(d)?.into_inner()))?,
         code::CLAIM_TRIAL => {
             let body = ClaimTrial::borrow_decode(d)?;
             Op::ClaimTrial { trial: TrialId(body.trial), start: body.start.into() }
@@ -354,6 +378,10 @@ pub(crate) fn decode(code: u8, d: &mut BytesDecoder<'_>) -> Result<Option<Op>, D
         code::REPORT => {
             let body = Report::borrow_decode(d)?;
             Op::Report { trial: TrialId(body.trial), step: body.step, value: body.value }
+        }
+        code::REPORT_METRICS => {
+            let body = ReportMetrics::borrow_decode(d)?;
+            Op::ReportMetrics { trial: TrialId(body.trial), step: body.step, values: body.values.into_inner() }
         }
         code::FINISH_TRIAL => {
             let body = FinishTrial::borrow_decode(d)?;
@@ -432,7 +460,11 @@ fn trial_attr(d: &mut BytesDecoder<'_>) -> Result<(TrialId, String, Json), Decod
     Ok((TrialId(body.trial), body.key.to_owned(), body.value.into_inner()))
 }
 
-fn add_trial(d: &mut BytesDecoder<'_>) -> Result<Op, DecodeError> {
+/// A trial as a whole; what it reported of named metrics stands behind the rest, where the op has it.
+fn add_trial<'a>(
+    d: &mut BytesDecoder<'a>,
+    metrics: impl FnOnce(&mut BytesDecoder<'a>) -> Result<Vec<MetricSeries>, DecodeError>,
+) -> Result<Op, DecodeError> {
     let body = AddTrial::borrow_decode(d)?;
     let template = TrialTemplate {
         state: body.state.into_inner(),
@@ -441,6 +473,7 @@ fn add_trial(d: &mut BytesDecoder<'_>) -> Result<Op, DecodeError> {
         end: body.end.map(Into::into),
         params: body.params.into_inner(),
         reports: body.reports.into_inner(),
+        metrics: metrics(d)?,
         user_attrs: body.user_attrs.into_inner(),
         system_attrs: body.system_attrs.into_inner(),
         constraints: body.constraints.into_inner(),
@@ -488,10 +521,12 @@ mod tests {
     fn the_common_ops_are_read_quickly() {
         let (trial, start) = (TrialId(70_000), Timestamp(-1));
         let param = |key| Param { param: ParamRef::Key(ParamKey(key)), value: 0.5 };
+        let metric = |key| MetricValue { metric: MetricRef::Key(MetricKey(key)), value: f64::NAN };
         let ops = [
             Op::CreateTrial { study: StudyId(300), start },
             Op::SetParams { trial, params: vec![param(0), param(250), param(70_000)] },
             Op::Report { trial, step: 251, value: f64::NAN },
+            Op::ReportMetrics { trial, step: 3, values: vec![metric(0), metric(70_000)] },
             Op::FinishTrial { trial, state: FinalState::Pruned, values: vec![0.5], end: start },
         ];
         for op in ops {

@@ -32,6 +32,9 @@ pub(crate) mod code {
     pub(crate) const UNVOID_TRIAL: u8 = 0x17;
     pub(crate) const AMEND_TRIAL: u8 = 0x18;
     pub(crate) const UNDO_AMENDMENT: u8 = 0x19;
+    // Pruners read them, and so they are no more to be passed over than plain reports are.
+    pub(crate) const REPORT_METRICS: u8 = 0x1a;
+    pub(crate) const ADD_TRIAL_METRICS: u8 = 0x1b;
     // Of no consequence for what anybody sees; 0x80 stays free, since golden records use it as a code that nobody knows.
     pub(crate) const SAMPLED_AT: u8 = 0x81;
 }
@@ -115,6 +118,24 @@ pub const OPS: &[OpSpec] = &[
         "undo_amendment",
         &["trial: u64", "change: u32", "by: str", "at: time", "reason: str"],
     ),
+    op(code::REPORT_METRICS, "report_metrics", &["trial: u64", "step: u64", "values: [metric]"]),
+    op(
+        code::ADD_TRIAL_METRICS,
+        "add_trial_metrics",
+        &[
+            "study: u32",
+            "state: trial_state",
+            "values: [number]",
+            "start: time?",
+            "end: time?",
+            "params: [param]",
+            "reports: [(u64, f64)]",
+            "user_attrs: [(str, json)]",
+            "system_attrs: [(str, json)]",
+            "constraints: [(str, number)]",
+            "metrics: [series]",
+        ],
+    ),
     op(code::SAMPLED_AT, "sampled_at", &["position: u64"]),
 ];
 
@@ -133,12 +154,15 @@ pub fn code_of(op: &Op) -> u8 {
         Op::SetMetricNames { .. } => code::SET_METRIC_NAMES,
         Op::SetStudyConfig { .. } => code::SET_STUDY_CONFIG,
         Op::CreateTrial { .. } => code::CREATE_TRIAL,
+        // What needs nothing new is written so that older programs can read it.
+        Op::AddTrial { template, .. } if !template.metrics.is_empty() => code::ADD_TRIAL_METRICS,
         Op::AddTrial { .. } => code::ADD_TRIAL,
         Op::ClaimTrial { .. } => code::CLAIM_TRIAL,
         Op::RequeueTrial { .. } => code::REQUEUE_TRIAL,
         Op::SetParams { .. } => code::SET_PARAMS,
         Op::RetractParams { .. } => code::RETRACT_PARAMS,
         Op::Report { .. } => code::REPORT,
+        Op::ReportMetrics { .. } => code::REPORT_METRICS,
         Op::FinishTrial { .. } => code::FINISH_TRIAL,
         Op::SetTrialUserAttr { .. } => code::SET_TRIAL_USER_ATTR,
         Op::SetTrialSystemAttr { .. } => code::SET_TRIAL_SYSTEM_ATTR,

@@ -12,7 +12,8 @@ use bincode::enc::{Encode, Encoder, EncoderImpl};
 use bincode::error::{DecodeError, EncodeError};
 use trialog_ops::{
     CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FinalState, FloatDistribution,
-    IntDistribution, Json, Param, ParamDef, ParamKey, ParamRef, StudyConfig, Timestamp, TrialState,
+    IntDistribution, Json, MetricKey, MetricRef, MetricSeries, MetricValue, Param, ParamDef, ParamKey, ParamRef,
+    StudyConfig, Timestamp, TrialState,
 };
 
 use crate::RECORD_BYTES_MAX;
@@ -404,6 +405,54 @@ impl Form for Param {
             number => ParamRef::Key(ParamKey(keyed::key(number)?)),
         };
         Ok(Param { param, value: f64::take(d)? })
+    }
+}
+
+impl Form for MetricRef {
+    const BYTES_MIN: usize = 1;
+
+    fn put<E: Encoder>(&self, e: &mut E) -> Result<(), EncodeError> {
+        match self {
+            MetricRef::Key(key) => keyed::number(key.0).encode(e),
+            MetricRef::Name(name) => {
+                0u64.encode(e)?;
+                name.put(e)
+            }
+        }
+    }
+
+    fn take<'de, D: BorrowDecoder<'de>>(d: &mut D) -> Result<MetricRef, DecodeError> {
+        Ok(match u64::borrow_decode(d)? {
+            0 => MetricRef::Name(String::take(d)?),
+            number => MetricRef::Key(MetricKey(keyed::key(number)?)),
+        })
+    }
+}
+
+/// A metric and what was reported of it, NaN included.
+impl Form for MetricValue {
+    const BYTES_MIN: usize = MetricRef::BYTES_MIN + 8;
+
+    fn put<E: Encoder>(&self, e: &mut E) -> Result<(), EncodeError> {
+        self.metric.put(e)?;
+        self.value.encode(e)
+    }
+
+    fn take<'de, D: BorrowDecoder<'de>>(d: &mut D) -> Result<MetricValue, DecodeError> {
+        Ok(MetricValue { metric: MetricRef::take(d)?, value: f64::borrow_decode(d)? })
+    }
+}
+
+impl Form for MetricSeries {
+    const BYTES_MIN: usize = MetricRef::BYTES_MIN + 1;
+
+    fn put<E: Encoder>(&self, e: &mut E) -> Result<(), EncodeError> {
+        self.metric.put(e)?;
+        Many::of(&self.reports).encode(e)
+    }
+
+    fn take<'de, D: BorrowDecoder<'de>>(d: &mut D) -> Result<MetricSeries, DecodeError> {
+        Ok(MetricSeries { metric: MetricRef::take(d)?, reports: Many::borrow_decode(d)?.into_inner() })
     }
 }
 

@@ -6,6 +6,7 @@ mod doctor;
 mod error;
 mod history;
 mod mend;
+mod missing;
 mod peer;
 mod repair;
 mod scan;

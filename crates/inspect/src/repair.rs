@@ -11,7 +11,7 @@
 //!   otherwise. Under [`Trust::Likely`] it is kept as well if the lost records are assumed to have numbered no
 //!   more than later records show; placeholders then stand for what they numbered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
@@ -25,15 +25,15 @@ use trialog_journal_file::RealOs;
 use trialog_journal_file::files::segment_path;
 use trialog_journal_file::os::{Access, Os, OsFile, PathKind};
 use trialog_ops::{
-    Budget, Json, Op, Param, ParamDef, ParamRef, Record, SessionId, SessionKey, SessionRef, StudyId, Timestamp,
-    TrialState, TrialTemplate,
+    Json, Op, Record, SessionId, SessionKey, SessionRef, StudyId, Timestamp, TrialState, TrialTemplate,
 };
 use trialog_replay::State;
 
 use crate::error::Error;
+use crate::missing::missing;
 use crate::scan::{Damage, DamageKind, Found, TornTail};
 use crate::source::{Seen, Source};
-use crate::tracker::{Counts, Readable, Tracker, key_of, params_of, study_of, times_of, trial_of};
+use crate::tracker::{Counts, Readable, Tracker, key_of, metric_key_of, study_of, times_of, trial_of};
 use crate::verify::{self, Affected, is_placed, unreadable};
 use crate::why::Why;
 
@@ -219,107 +219,6 @@ fn target_folder(target: &str) -> &Path {
     Path::new(target).parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// For each loss, in the order of the log: what its records numbered at least, since records behind it name it.
-fn missing(source: &Source) -> Result<Vec<Counts>, Error> {
-    let mut search = Search::default();
-    source.walk(&mut |seen| {
-        match seen {
-            Seen::Base(base) if base.counts => {
-                search = Search { before: Tracker::from(base.state), ..Search::default() }
-            }
-            Seen::Base(_) | Seen::Copy { .. } | Seen::Other { .. } => {}
-            Seen::Damage(damage) if damage.lost.is_empty() => {}
-            Seen::Damage(_) => search.loss(),
-            Seen::Record(found) => match decode_record(found.payload) {
-                Ok(record) => search.record(&record),
-                Err(_) => search.loss(),
-            },
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(search.finish())
-}
-
-/// What is given a number behind losses, as far as the records that are left tell.
-#[derive(Default)]
-struct Search {
-    before: Tracker,
-    given: Counts,
-    missing: Vec<Counts>,
-    deleted: BTreeSet<u32>,
-    names: BTreeSet<String>,
-    defs: BTreeSet<ParamDef>,
-    /// True if what is lost decides how many trials the records that are left make: by a budget that refuses some, or
-    /// by a loss of running trials that enqueues others.
-    uncertain: bool,
-}
-
-impl Search {
-    fn finish(mut self) -> Vec<Counts> {
-        let limited = |view: trialog_replay::StudyView| *view.budget() != Budget::default();
-        if self.uncertain || self.before.state.studies().any(limited) {
-            // A study that may be missing rules out that anything is assumed about the rest.
-            self.missing.iter_mut().for_each(|missing| missing.studies = missing.studies.max(1));
-        }
-        self.missing
-    }
-
-    fn loss(&mut self) {
-        if self.missing.is_empty() {
-            self.given = self.before.counts;
-        }
-        self.missing.push(Counts::default());
-    }
-
-    fn record(&mut self, record: &Record) {
-        let Some(missing) = self.missing.last_mut() else {
-            self.before.apply(record);
-            return;
-        };
-        let raise = |given: &mut u64, missing: &mut u64, named: u64| {
-            let more = named.saturating_add(1).saturating_sub(*given);
-            *missing = missing.saturating_add(more);
-            *given = given.saturating_add(more);
-        };
-        for op in &record.ops {
-            if let Some(trial) = trial_of(op) {
-                raise(&mut self.given.trials, &mut missing.trials, trial.0);
-            }
-            if let Some(study) = study_of(op) {
-                raise(&mut self.given.studies, &mut missing.studies, study.0.into());
-            }
-            if let Some(key) = key_of(op) {
-                raise(&mut self.given.params, &mut missing.params, key.into());
-            }
-            // What replay rejects gets no number.
-            match op {
-                Op::CreateStudy { name, .. } => {
-                    let known = self.before.state.study_id(name).filter(|id| !self.deleted.contains(&id.0));
-                    let is_new = known.is_none() && self.names.insert(name.clone());
-                    self.given.studies = self.given.studies.saturating_add(is_new.into());
-                }
-                Op::DeleteStudy { study } => {
-                    self.deleted.insert(study.0);
-                }
-                Op::SetBudget { .. } | Op::DeclareLost { .. } => self.uncertain = true,
-                Op::CreateTrial { study, .. } | Op::AddTrial { study, .. } => {
-                    let is_living = !self.deleted.contains(&study.0);
-                    self.given.trials = self.given.trials.saturating_add(is_living.into());
-                }
-                _ => {}
-            }
-            for Param { param, .. } in params_of(op) {
-                if let ParamRef::Def(def) = param
-                    && self.before.state.param_key(def).is_none()
-                    && self.defs.insert((**def).clone())
-                {
-                    self.given.params = self.given.params.saturating_add(1);
-                }
-            }
-        }
-    }
-}
-
 /// How ops are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -327,8 +226,8 @@ enum Phase {
     Before,
     /// Only what was numbered before the loss is known.
     Placed(Counts),
-    /// Everything is taken to be numbered as later records show, parameters up to a key.
-    Assumed { params: Option<u64> },
+    /// Everything is taken to be numbered as later records show, parameters and metrics up to a key.
+    Assumed { params: Option<u64>, metrics: Option<u64> },
     /// Nothing more is taken over.
     Aside,
 }
@@ -432,12 +331,16 @@ impl Work {
                     let assumed = self.assumed.get_or_insert_default();
                     assumed.trials += missing.trials;
                     assumed.params = assumed.params.saturating_add(missing.params);
+                    assumed.metrics = assumed.metrics.saturating_add(missing.metrics);
                     let known = match self.phase {
-                        Phase::Assumed { params } => params,
-                        _ => None,
+                        Phase::Assumed { params, metrics } => [params, metrics],
+                        _ => [None; 2],
                     };
-                    let unknown = (missing.params > 0).then_some(self.tracker.counts.params);
-                    Phase::Assumed { params: known.or(unknown) }
+                    let counts = self.tracker.counts;
+                    Phase::Assumed {
+                        params: known[0].or((missing.params > 0).then_some(counts.params)),
+                        metrics: known[1].or((missing.metrics > 0).then_some(counts.metrics)),
+                    }
                 }
                 None => Phase::Placed(self.tracker.counts),
             },
@@ -512,13 +415,18 @@ impl Work {
             Phase::Before | Phase::Aside => return None,
             Phase::Placed(known) if is_placed(op, known) => return None,
             Phase::Placed(known) => known,
-            Phase::Assumed { params } => Counts { params: params.unwrap_or(counts.params), ..counts },
+            Phase::Assumed { params, metrics } => Counts {
+                params: params.unwrap_or(counts.params),
+                metrics: metrics.unwrap_or(counts.metrics),
+                ..counts
+            },
         };
         let trial = trial_of(op).filter(|trial| trial.0 >= known.trials).map(|trial| Why::Trial(trial.0));
         let study =
             study_of(op).filter(|study| u64::from(study.0) >= known.studies).map(|study| Why::Study(study.0));
         let param = key_of(op).filter(|key| u64::from(*key) >= known.params).map(Why::Param);
-        let named = trial.or(study).or(param);
+        let metric = metric_key_of(op).filter(|key| u64::from(*key) >= known.metrics).map(Why::Metric);
+        let named = trial.or(study).or(param).or(metric);
         match self.phase {
             Phase::Placed(_) => Some(named.unwrap_or(Why::Numbers)),
             _ if matches!(op, Op::UndoAmendment { .. }) => Some(named.unwrap_or(Why::Numbers)),

@@ -86,7 +86,7 @@ pub struct StudyStat {
     pub trials: [u64; 5],
     /// Its parameters, by name.
     pub params: u64,
-    /// Intermediate values of all trials.
+    /// Intermediate values of all trials, with and without a name.
     pub reports: u64,
     /// Attributes of the study and of its trials.
     pub attrs: u64,
@@ -117,7 +117,8 @@ impl StudyStat {
             attrs: attrs(view.user_attrs().count(), view.system_attrs().count()),
         };
         for trial in view.trials() {
-            stat.reports += trial.reports().len() as u64;
+            let metrics = trial.metrics().map(|(_, reports)| reports.len());
+            stat.reports += (trial.reports().len() + metrics.sum::<usize>()) as u64;
             stat.attrs += attrs(trial.user_attrs().count(), trial.system_attrs().count());
         }
         stat

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use trialog_ops::{Op, Param, ParamRef, Record, TrialId};
+use trialog_ops::{MetricRef, MetricSeries, MetricValue, Op, Param, ParamRef, Record, TrialId};
 use trialog_replay::{Digest, State, Verdict};
 
 /// How many things a log has numbered. Deleted studies count: their numbers are never used again.
@@ -14,6 +14,8 @@ pub struct Counts {
     pub trials: u64,
     /// Parameters: names with their distributions.
     pub params: u64,
+    /// Names of metrics.
+    pub metrics: u64,
     /// Sessions: sequential writers.
     pub sessions: u64,
 }
@@ -21,8 +23,8 @@ pub struct Counts {
 impl Counts {
     /// What a state has numbered.
     pub(crate) fn of(state: &State) -> Counts {
-        let [studies, trials, params, sessions] = state.numbered();
-        Counts { studies, trials, params, sessions }
+        let [studies, trials, params, metrics, sessions] = state.numbered();
+        Counts { studies, trials, params, metrics, sessions }
     }
 
     /// True if nothing is counted.
@@ -34,8 +36,12 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { studies, trials, params, sessions } = self;
-        write!(f, "{studies} studies, {trials} trials, {params} parameters, {sessions} sessions")
+        let Counts { studies, trials, params, metrics, sessions } = self;
+        write!(f, "{studies} studies, {trials} trials, {params} parameters, ")?;
+        if *metrics > 0 {
+            write!(f, "{metrics} metrics, ")?;
+        }
+        write!(f, "{sessions} sessions")
     }
 }
 
@@ -109,6 +115,25 @@ pub(crate) fn params_of(op: &Op) -> &[Param] {
     }
 }
 
+/// The metrics that an op names.
+pub(crate) fn metrics_of(op: &Op) -> impl Iterator<Item = &MetricRef> {
+    let (values, series): (&[MetricValue], &[MetricSeries]) = match op {
+        Op::ReportMetrics { values, .. } => (values, &[]),
+        Op::AddTrial { template, .. } => (&[], &template.metrics),
+        _ => (&[], &[]),
+    };
+    values.iter().map(|value| &value.metric).chain(series.iter().map(|series| &series.metric))
+}
+
+/// The largest key of a metric that an op names.
+pub(crate) fn metric_key_of(op: &Op) -> Option<u32> {
+    let keys = metrics_of(op).filter_map(|metric| match metric {
+        MetricRef::Key(key) => Some(key.0),
+        MetricRef::Name(_) => None,
+    });
+    keys.max()
+}
+
 /// The trial that an op names.
 pub(crate) fn trial_of(op: &Op) -> Option<TrialId> {
     match op {
@@ -117,6 +142,7 @@ pub(crate) fn trial_of(op: &Op) -> Option<TrialId> {
         | Op::SetParams { trial, .. }
         | Op::RetractParams { trial, .. }
         | Op::Report { trial, .. }
+        | Op::ReportMetrics { trial, .. }
         | Op::FinishTrial { trial, .. }
         | Op::SetTrialUserAttr { trial, .. }
         | Op::SetTrialSystemAttr { trial, .. }

@@ -16,7 +16,7 @@ use trialog_replay::{Digest, State};
 use crate::error::Error;
 use crate::scan::{Damage, DamageKind, Found, TornTail};
 use crate::source::{LOOK_AGAIN_PAUSE, LOOKS_AGAIN, Restored, Seen, SegmentFile, Source};
-use crate::tracker::{Counts, Readable, Tracker, key_of, params_of, study_of, trial_of};
+use crate::tracker::{Counts, Readable, Tracker, key_of, metric_key_of, metrics_of, params_of, study_of, trial_of};
 
 /// How many open trials are named; all are counted.
 const NAMED_MAX: usize = 16;
@@ -336,12 +336,16 @@ impl Look {
             if let Some(key) = key_of(op) {
                 raise(&mut given.params, &mut affected.numbered_min.params, key.into());
             }
+            if let Some(key) = metric_key_of(op) {
+                raise(&mut given.metrics, &mut affected.numbered_min.metrics, key.into());
+            }
             match op {
                 Op::CreateStudy { .. } => given.studies = given.studies.saturating_add(1),
                 Op::CreateTrial { .. } | Op::AddTrial { .. } => given.trials = given.trials.saturating_add(1),
                 _ => {}
             }
             given.params = given.params.saturating_add(params_of(op).len() as u64);
+            given.metrics = given.metrics.saturating_add(metrics_of(op).count() as u64);
             if is_placed(op, known) { affected.ops_placed += 1 } else { affected.ops_unplaced += 1 }
         }
     }
@@ -360,6 +364,7 @@ pub(crate) fn is_placed(op: &Op, known: Counts) -> bool {
         && trial_of(op).is_none_or(|trial| trial.0 < known.trials)
         && study_of(op).is_none_or(|study| u64::from(study.0) < known.studies)
         && key_of(op).is_none_or(|key| u64::from(key) < known.params)
+        && metric_key_of(op).is_none_or(|key| u64::from(key) < known.metrics)
 }
 
 pub(crate) fn unreadable(found: &Found<'_>) -> Damage {

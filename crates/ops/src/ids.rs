@@ -34,6 +34,10 @@ id! {
     ParamKey(u32)
 }
 id! {
+    /// The name of a metric, numbered from 0 over the log in the order of first use.
+    MetricKey(u32)
+}
+id! {
     /// A session, numbered from 0 over the log in the order of first records.
     SessionKey(u32)
 }

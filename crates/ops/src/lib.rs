@@ -15,8 +15,13 @@ pub use distribution::{
     CategoricalDistribution, Choice, Distribution, DistributionError, FloatDistribution, INT_MAX, IntDistribution,
     ParamValue,
 };
-pub use ids::{ParamKey, SessionId, SessionKey, StudyId, Timestamp, TrialId, TrialNumber, WorkerId, WorkerKey};
+pub use ids::{
+    MetricKey, ParamKey, SessionId, SessionKey, StudyId, Timestamp, TrialId, TrialNumber, WorkerId, WorkerKey,
+};
 pub use json::{Json, JsonError, MAX_JSON_DEPTH};
-pub use op::{Amendment, Note, Op, Param, ParamDef, ParamRef, Record, SessionRef, TrialTemplate};
+pub use op::{
+    Amendment, METRIC_NAME_BYTES_MAX, MetricRef, MetricSeries, MetricValue, Note, Op, Param, ParamDef, ParamRef,
+    Record, SessionRef, TrialTemplate,
+};
 pub use registry::{Entry, Options, SpecError};
 pub use trial::{Direction, FinalState, TrialState};

@@ -1,8 +1,8 @@
 //! What can happen to a study, and the record that carries it.
 
 use crate::{
-    Budget, Direction, Distribution, FinalState, Json, ParamKey, RetryPolicy, SessionId, SessionKey, StudyConfig,
-    StudyId, Timestamp, TrialId, TrialState, WorkerKey,
+    Budget, Direction, Distribution, FinalState, Json, MetricKey, ParamKey, RetryPolicy, SessionId, SessionKey,
+    StudyConfig, StudyId, Timestamp, TrialId, TrialState, WorkerKey,
 };
 
 /// One thing that happens. The closed list; replay decides in log order whether it takes effect.
@@ -103,6 +103,16 @@ pub enum Op {
         step: u64,
         /// The value.
         value: f64,
+    },
+    /// Intermediate values of several named metrics at one step, all of them or none; a later one for a metric and
+    /// step replaces it. NaN is allowed. They stand beside what [`Op::Report`] says, which has no name.
+    ReportMetrics {
+        /// Whose.
+        trial: TrialId,
+        /// How far the evaluation has come, such as an epoch.
+        step: u64,
+        /// At least one, and none twice.
+        values: Vec<MetricValue>,
     },
     /// A trial ends. Nothing can happen to it afterwards. One that was declared lost may still end this way, once;
     /// then the log decides whether that counts or is only kept.
@@ -234,6 +244,8 @@ pub struct TrialTemplate {
     pub params: Vec<Param>,
     /// Its intermediate values, by rising step.
     pub reports: Vec<(u64, f64)>,
+    /// Its intermediate values of named metrics, each metric once.
+    pub metrics: Vec<MetricSeries>,
     /// Its user attributes.
     pub user_attrs: Vec<(String, Json)>,
     /// Its system attributes.
@@ -253,6 +265,7 @@ impl TrialTemplate {
             end: None,
             params: Vec::new(),
             reports: Vec::new(),
+            metrics: Vec::new(),
             user_attrs: Vec::new(),
             system_attrs: Vec::new(),
             constraints: Vec::new(),
@@ -338,6 +351,39 @@ pub struct ParamDef {
     pub name: String,
     /// What it is drawn from.
     pub distribution: Distribution,
+}
+
+/// The longest name of a metric, in bytes. The shortest has one.
+pub const METRIC_NAME_BYTES_MAX: usize = 250;
+
+/// A metric by key, or by its name where its writer did not know a key for it.
+///
+/// Replay gives a name that it sees for the first time the next key, so that a name is written once per log, however
+/// often it is reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricRef {
+    /// Seen before.
+    Key(MetricKey),
+    /// In full: 1 to [`METRIC_NAME_BYTES_MAX`] bytes.
+    Name(String),
+}
+
+/// What was reported of one metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricValue {
+    /// Which metric.
+    pub metric: MetricRef,
+    /// Its value, NaN included.
+    pub value: f64,
+}
+
+/// All that a trial reported of one metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricSeries {
+    /// Which metric.
+    pub metric: MetricRef,
+    /// Its values by rising step, at least one.
+    pub reports: Vec<(u64, f64)>,
 }
 
 /// One writer's batch of ops. Readers see all of it or nothing, and replay applies it once.

@@ -81,6 +81,8 @@ impl State {
                 None => out.byte(0),
             }
         }
+        // The keys of metrics, behind all else: logs without any have the digests that they always had.
+        self.metrics.names.iter().for_each(|name| out.text(name));
         out.finish()
     }
 }
@@ -235,7 +237,15 @@ impl Sink {
             self.trial(trial);
         }
         view.ended_after(0).for_each(|trial| self.number(u64::from(trial.number().0)));
-        // Nothing that may follow a study begins like this.
+        // Nothing that may follow a study begins like these two.
+        for trial in view.trials().filter(|trial| trial.told_metrics().len() > 0) {
+            self.byte(0xfe);
+            self.number(u64::from(trial.number().0));
+            self.all(trial.told_metrics(), |out, (name, reports)| {
+                out.text(name);
+                out.reports(reports);
+            });
+        }
         for trial in view.changed() {
             self.byte(0xff);
             self.changed(trial);
@@ -254,17 +264,21 @@ impl Sink {
             out.distribution(distribution);
             out.float(value);
         });
-        self.number(trial.told_reports().len() as u64);
-        for &(step, value) in trial.told_reports() {
-            self.number(step);
-            self.float(value);
-        }
+        self.reports(trial.told_reports());
         self.attrs(trial.user_attrs());
         self.attrs(trial.system_attrs());
         self.all(trial.constraints(), |out, (name, value)| {
             out.text(name);
             out.float(value);
         });
+    }
+
+    fn reports(&mut self, reports: &[(u64, f64)]) {
+        self.number(reports.len() as u64);
+        for &(step, value) in reports {
+            self.number(step);
+            self.float(value);
+        }
     }
 
     fn changed(&mut self, trial: TrialView<'_>) {

@@ -2,6 +2,7 @@
 //! cache: whoever cannot read one ignores it and replays the log. `docs/format-snapshot.md` owns the bytes.
 
 mod index;
+mod metrics;
 mod payload;
 mod read;
 mod write;
@@ -16,9 +17,13 @@ use crate::study::NEVER;
 const MAGIC: [u8; 8] = [0x94, b'T', b'S', b'N', b'P', 0x0d, 0x0a, 0x1a];
 
 /// Rises with every change of the bytes.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
-/// The version before, which cannot say that trials were changed after their end. Where none was, this one is written,
+/// The version before, which has no named metrics. Where there are none, an earlier one is written, so that older
+/// programs can read it.
+const VERSION_WITHOUT_METRICS: u32 = 3;
+
+/// The version before that, which cannot say that trials were changed after their end. Where none was, this one is written,
 /// so that older programs can read it.
 const VERSION_WITHOUT_CHANGES: u32 = 2;
 
@@ -49,6 +54,10 @@ enum Section {
     End = 12,
     /// Since version 3, behind the front of each study.
     Changes = 13,
+    /// Since version 4, behind the parameters.
+    Metrics = 14,
+    /// Since version 4, behind the changes of each study.
+    MetricReports = 15,
 }
 
 /// Trials per block of a column.
@@ -193,7 +202,7 @@ mod tests {
 
     const DOCUMENT: &str = include_str!("../../../docs/format-snapshot.md");
 
-    const SECTIONS: [Section; 13] = [
+    const SECTIONS: [Section; 15] = [
         Section::Sessions,
         Section::Params,
         Section::Index,
@@ -207,6 +216,8 @@ mod tests {
         Section::Workers,
         Section::End,
         Section::Changes,
+        Section::Metrics,
+        Section::MetricReports,
     ];
 
     /// The cells of the rows of the first table after a heading that begins like this.

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trialog_ops::{
-    Distribution, FinalState, Op, Param, ParamDef, ParamKey, ParamRef, RETRIES_MAX, Record, SessionId, SessionKey,
-    SessionRef, StudyId, Timestamp, TrialId, TrialNumber, TrialState, TrialTemplate, WorkerId, WorkerKey,
+    Distribution, FinalState, MetricKey, MetricValue, Op, Param, ParamDef, ParamKey, ParamRef, RETRIES_MAX, Record,
+    SessionId, SessionKey, SessionRef, StudyId, Timestamp, TrialId, TrialNumber, TrialState, TrialTemplate,
+    WorkerId, WorkerKey,
 };
 
 use crate::audit::{Change, ChangeKind};
 use crate::column::Column;
 use crate::lost::{LATE, LOST, Late, RETRIED_BY, WITHDRAWN};
+use crate::metric::MetricTable;
 use crate::study::{self, Study};
 use crate::verdict::{Reason, Verdict};
 use crate::view::{Lineage, StudyView};
@@ -28,6 +30,7 @@ pub struct State {
     pub(crate) workers: Workers,
     pub(crate) params: Arc<ParamTable>,
     pub(crate) param_keys: BTreeMap<Arc<ParamDef>, ParamKey>,
+    pub(crate) metrics: MetricTable,
     /// Deleted studies leave their place empty.
     pub(crate) studies: Vec<Option<Arc<Study>>>,
     pub(crate) names: BTreeMap<Arc<str>, StudyId>,
@@ -96,6 +99,7 @@ impl State {
             workers: Workers::default(),
             params: Arc::new(ParamTable { defs: Column::new(None), len: 0 }),
             param_keys: BTreeMap::new(),
+            metrics: MetricTable::default(),
             studies: Vec::new(),
             names: BTreeMap::new(),
             trials: Vec::new(),
@@ -109,10 +113,12 @@ impl State {
         self.records
     }
 
-    /// How many studies, trials, parameters and sessions the log has numbered so far, what was deleted too.
+    /// How many studies, trials, parameters, metrics and sessions the log has numbered so far, what was deleted too.
     #[must_use]
-    pub fn numbered(&self) -> [u64; 4] {
-        [self.studies.len(), self.trials.len(), self.params.len, self.sessions.len()].map(|count| count as u64)
+    pub fn numbered(&self) -> [u64; 5] {
+        let metrics = self.metrics.names.len();
+        let counts = [self.studies.len(), self.trials.len(), self.params.len, metrics, self.sessions.len()];
+        counts.map(|count| count as u64)
     }
 
     /// The key of a session that the log has met.
@@ -172,6 +178,18 @@ impl State {
     #[must_use]
     pub fn param(&self, key: ParamKey) -> Option<&Arc<ParamDef>> {
         self.params.get(key)
+    }
+
+    /// The key of a metric that the log has met.
+    #[must_use]
+    pub fn metric_key(&self, name: &str) -> Option<MetricKey> {
+        self.metrics.key(name)
+    }
+
+    /// The name of the metric with this key.
+    #[must_use]
+    pub fn metric(&self, key: MetricKey) -> Option<&Arc<str>> {
+        self.metrics.get(key)
     }
 
     /// What a study first drew a parameter from: later distributions of the name must be compatible with it.
@@ -339,6 +357,7 @@ impl State {
                 let (study, number) = self.open_trial_mut(*trial)?;
                 study.report(number, *step, *value);
             }
+            Op::ReportMetrics { trial, step, values } => self.report_metrics(*trial, *step, values)?,
             Op::FinishTrial { trial, state, values, end } => {
                 let (study, _) = self.open_trial(*trial)?;
                 study::check_values((*state).into(), values, study.directions.len())?;
@@ -500,14 +519,38 @@ impl State {
         let (id, number) = self.next_trial(study)?;
         study::check_template(template, self.study_ref(study)?.directions.len())?;
         self.check_params(study, &template.params)?;
+        self.metrics.check(template.metrics.iter().map(|series| &series.metric))?;
         let mut params = Vec::with_capacity(template.params.len());
         for param in &template.params {
             let (key, def) = self.define(&param.param)?;
             params.push((key, def, param.value));
         }
-        self.study_mut(study)?.push_template(id, template, &params);
+        let mut metrics = Vec::with_capacity(template.metrics.len());
+        for series in &template.metrics {
+            metrics.push(self.metrics.define(&series.metric)?);
+        }
+        self.study_mut(study)?.push_template(id, template, &params, &metrics);
         self.trials.push((study, number));
         Ok(Verdict::Trial { id, number })
+    }
+
+    fn report_metrics(&mut self, trial: TrialId, step: u64, values: &[MetricValue]) -> Result<(), Reason> {
+        self.open_trial(trial)?;
+        if step > STEP_MAX {
+            return Err(Reason::BadTemplate { detail: "a step is too large" });
+        }
+        if values.is_empty() {
+            return Err(Reason::BadMetrics { detail: "there are none" });
+        }
+        self.metrics.check(values.iter().map(|value| &value.metric))?;
+        let (study, number) = self.trial(trial).ok_or(Reason::NoTrial { trial })?;
+        for MetricValue { metric, value } in values {
+            let (key, name) = self.metrics.define(metric)?;
+            let metrics = &mut self.study_mut(study)?.metrics;
+            let slot = metrics.meet(key, &name);
+            metrics.report(number.index(), slot, step, *value);
+        }
+        Ok(())
     }
 
     fn set_params(&mut self, trial: TrialId, params: &[Param]) -> Result<Verdict, Reason> {

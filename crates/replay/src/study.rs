@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trialog_ops::{
-    Amendment, Budget, Direction, Distribution, FinalState, Json, ParamDef, ParamKey, RetryPolicy, StudyConfig,
-    StudyId, Timestamp, TrialId, TrialState, TrialTemplate,
+    Amendment, Budget, Direction, Distribution, FinalState, Json, MetricKey, ParamDef, ParamKey, RetryPolicy,
+    StudyConfig, StudyId, Timestamp, TrialId, TrialState, TrialTemplate,
 };
 
 use crate::audit::{Audit, Change, ChangeKind};
 use crate::column::Column;
-use crate::index::{Front, Index, JointSpace, insert_best};
+use crate::index::{Front, Index, JointSpace, StepIndex, insert_best, last_step};
 use crate::lost;
+use crate::metric::Metrics;
 use crate::reports::Reports;
 use crate::shared_map::SharedMap;
 use crate::verdict::Reason;
@@ -38,6 +39,7 @@ pub(crate) struct Study {
     pub(crate) user_attrs: Arc<BTreeMap<Arc<str>, Json>>,
     pub(crate) system_attrs: Arc<BTreeMap<Arc<str>, Json>>,
     pub(crate) trials: Trials,
+    pub(crate) metrics: Metrics,
     pub(crate) index: Index,
 }
 
@@ -116,6 +118,7 @@ impl Study {
             user_attrs: Arc::default(),
             system_attrs: Arc::default(),
             trials: Trials::new(directions.len()),
+            metrics: Metrics::new(),
             index: Index::new(),
         }
     }
@@ -131,12 +134,13 @@ impl Study {
         number
     }
 
-    /// Adds a whole trial whose parameters, in `params`, were checked and defined before.
+    /// Adds a whole trial whose parameters and metrics, in `params` and `metrics`, were checked and defined before.
     pub(crate) fn push_template(
         &mut self,
         id: TrialId,
         template: &TrialTemplate,
         params: &[(ParamKey, Arc<ParamDef>, f64)],
+        metrics: &[(MetricKey, Arc<str>)],
     ) -> usize {
         // It arrives as waiting and then becomes what it is, so that there is one way to finish a trial.
         let number = self.push(id, TrialState::Waiting, template.start);
@@ -145,6 +149,10 @@ impl Study {
         }
         for &(step, value) in &template.reports {
             self.report(number, step, value);
+        }
+        for ((key, name), series) in metrics.iter().zip(&template.metrics) {
+            let slot = self.metrics.meet(*key, name);
+            series.reports.iter().for_each(|&(step, value)| self.metrics.report(number, slot, step, value));
         }
         if !(template.user_attrs.is_empty() && template.system_attrs.is_empty() && template.constraints.is_empty())
         {
@@ -240,6 +248,7 @@ impl Study {
         if self.retry_policy.inherit_reports {
             let reports = self.trials.reports(of).to_vec();
             reports.into_iter().for_each(|(step, value)| self.report(number, step, value));
+            self.metrics.inherit(number, of);
         }
         let mut extras = Extras::default();
         if let Some(before) = self.trials.extras(of) {
@@ -281,14 +290,8 @@ impl Study {
         if let Some(joint) = index.joint_complete.get_mut() {
             joint.narrow(trials, number);
         }
-        if let Some(last) = index.last_complete_step.get_mut() {
-            *last = (*last).max(trials.last_step(number));
-        }
-        for &(step, value) in trials.reports(number) {
-            if !value.is_nan() {
-                Arc::make_mut(index.complete_at.get_or_default(step)).insert(value);
-            }
-        }
+        index.steps.complete_in(trials.reports(number));
+        self.metrics.each(number, StepIndex::complete_in);
         if trials.is_feasible(number) {
             self.rank(number);
         }
@@ -312,21 +315,8 @@ impl Study {
         if !keeps_joint || complete == 1 {
             index.joint_complete.take();
         }
-        for &(step, value) in trials.reports(number) {
-            if value.is_nan() {
-                continue;
-            }
-            let list = Arc::make_mut(index.complete_at.get_or_default(step));
-            list.remove(value);
-            if list.is_empty() {
-                index.complete_at.remove(step);
-            }
-        }
-        let last = trials.last_step(number);
-        let stays = last.is_none_or(|step| index.complete_at.get(step).is_some());
-        if !stays && index.last_complete_step.get() == Some(&last) {
-            index.last_complete_step.take();
-        }
+        index.steps.complete_out(trials.reports(number));
+        self.metrics.each(number, StepIndex::complete_out);
         if self.directions.len() == 1 {
             if let Some(best) = index.best.get_mut()
                 && let Some(at) = best.iter().position(|&(_, other)| other as usize == number)
@@ -353,15 +343,9 @@ impl Study {
         self.count_out(number);
         self.move_to(number, state);
         // What it reported was entered whatever its state.
-        let mut from = 0;
-        for &(step, value) in self.trials.reports(number) {
-            if is_void {
-                self.index.leave_rungs(from, step, value);
-            } else {
-                self.index.reach_rungs(from, step, value);
-            }
-            from = step + 1;
-        }
+        let change_rungs = if is_void { StepIndex::leave_all } else { StepIndex::reach_all };
+        change_rungs(&mut self.index.steps, self.trials.reports(number));
+        self.metrics.each(number, change_rungs);
         self.count_in(number);
         self.trials.audit_mut(number).changes.push(change);
     }
@@ -449,8 +433,15 @@ impl Study {
     }
 
     pub(crate) fn last_complete_step(&self) -> Option<u64> {
-        let last = || self.complete().filter_map(|number| self.trials.last_step(number)).max();
-        *self.index.last_complete_step.get_or_init(last)
+        let last = || self.complete().filter_map(|number| last_step(self.trials.reports(number))).max();
+        *self.index.steps.last_complete.get_or_init(last)
+    }
+
+    /// The same of one metric, by its place.
+    pub(crate) fn last_complete_step_of(&self, slot: u32) -> Option<u64> {
+        let metrics = &self.metrics;
+        let last = || self.complete().filter_map(|number| last_step(metrics.reports(number, slot))).max();
+        *metrics.list.get(slot as usize)?.steps.last_complete.get_or_init(last)
     }
 
     /// The values of a complete trial, smaller being better.
@@ -500,23 +491,7 @@ impl Study {
 
     pub(crate) fn report(&mut self, number: usize, step: u64, value: f64) {
         let reports = Arc::make_mut(self.trials.reports.get_mut(number).get_or_insert_default());
-        let index = &mut self.index;
-        let at = reports.as_slice().partition_point(|&(other, _)| other < step);
-        // A report answers for the rungs after the report before it, up to its own step.
-        let from = if at == 0 { 0 } else { reports.as_slice()[at - 1].0 + 1 };
-        match reports.as_slice().get(at) {
-            Some(&(other, old)) if other == step => {
-                index.leave_rungs(from, step, old);
-                reports.set(at, value);
-            }
-            Some(&(next, next_value)) => {
-                index.leave_rungs(from, next, next_value);
-                index.reach_rungs(step + 1, next, next_value);
-                reports.insert(at, (step, value));
-            }
-            None => reports.insert(at, (step, value)),
-        }
-        index.reach_rungs(from, step, value);
+        self.index.steps.report(reports, step, value);
     }
 }
 
@@ -589,10 +564,6 @@ impl Trials {
                 audit.constraints.insert(Arc::from(name.as_str()), before);
             }
         }
-    }
-
-    fn last_step(&self, number: usize) -> Option<u64> {
-        self.reports(number).last().map(|&(step, _)| step)
     }
 
     /// True if the trial has every parameter of the study, and nobody ever had one with another distribution: then no
@@ -717,11 +688,17 @@ pub(crate) fn check_template(template: &TrialTemplate, objectives: usize) -> Res
     if template.state.is_finished() != template.end.is_some() {
         return bad("a trial has an end time exactly if it is finished");
     }
-    if template.reports.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
-        return bad("reports must come by rising step");
+    let named = template.metrics.iter().map(|series| &series.reports);
+    for reports in std::iter::once(&template.reports).chain(named) {
+        if reports.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
+            return bad("reports must come by rising step");
+        }
+        if last_step(reports) == Some(u64::MAX) {
+            return bad("a step is too large");
+        }
     }
-    if template.reports.last().is_some_and(|&(step, _)| step == u64::MAX) {
-        return bad("a step is too large");
+    if template.metrics.iter().any(|series| series.reports.is_empty()) {
+        return bad("a metric has no reports");
     }
     if template.constraints.iter().any(|(_, value)| value.is_nan()) {
         return Err(Reason::Nan);

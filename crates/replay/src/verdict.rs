@@ -102,6 +102,13 @@ pub enum Reason {
     },
     /// The parameter's key was never defined.
     NoParam,
+    /// A metric's key was never defined.
+    NoMetric,
+    /// There are no metrics, or one is there twice, or has no proper name.
+    BadMetrics {
+        /// What is wrong.
+        detail: &'static str,
+    },
     /// The session's key was never defined.
     NoSession,
     /// A trial needs a value for each objective.
@@ -213,6 +220,8 @@ impl fmt::Display for Reason {
             ),
             Reason::BadParam { name } => write!(f, "the value of parameter {name:?} is NaN or no choice"),
             Reason::NoParam => f.write_str("the op names a parameter that the log never defined"),
+            Reason::NoMetric => f.write_str("the op names a metric that the log never defined"),
+            Reason::BadMetrics { detail } => write!(f, "these metrics cannot be reported: {detail}"),
             Reason::NoSession => f.write_str("the record names a session that the log never defined"),
             Reason::ValueCount { expected, found } => {
                 write!(f, "the study has {expected} objective(s), and {found} value(s) were given")

@@ -10,8 +10,10 @@ use trialog_ops::{
 
 use crate::audit::{Amended, Audit, Change};
 use crate::column::Column;
+use crate::index::StepIndex;
 use crate::lost::{self, Late};
 use crate::rank::RankList;
+use crate::series::Series;
 use crate::state::ParamTable;
 use crate::study::{ParamData, Study};
 use crate::verdict::Reason;
@@ -265,31 +267,47 @@ impl StudyView {
     /// The largest step that a complete trial reported, whatever the value.
     #[must_use]
     pub fn last_complete_step(&self) -> Option<u64> {
-        self.study.last_complete_step()
+        self.series(None).last_complete_step()
     }
 
     /// The values that complete trials reported at exactly this step.
     #[must_use]
     pub fn complete_at(&self, step: u64) -> Option<&RankList> {
-        self.study.index.complete_at.get(step).map(AsRef::as_ref)
+        self.series(None).complete_at(step)
     }
 
     /// The trials of any state that reached a rung: for each, its first report at or after the step. A trial
     /// whose first one is NaN does not count.
     #[must_use]
     pub fn rung(&self, step: u64) -> Rung<'_> {
-        let lists = self.study.index.first_at.from((step, 0));
-        Rung { lists: lists.filter(|((_, from), _)| *from <= step).map(|(_, list)| list.as_ref()).collect() }
+        self.series(None).rung(step)
+    }
+
+    /// The metrics that some trial reported, by name. The names of the objectives are [`StudyView::metric_names`].
+    pub fn reported_metrics(&self) -> impl Iterator<Item = &str> {
+        self.study.metrics.by_name().map(|(name, _)| name)
+    }
+
+    /// The intermediate values of a metric, or those without a name; these also answer to the name of a study's only
+    /// objective. A metric that nobody has reported is an empty series.
+    #[must_use]
+    pub fn series(&self, metric: Option<&str>) -> Series<'_> {
+        Series::of(&self.study, metric)
     }
 }
 
 /// The values with which trials reached a rung.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Rung<'a> {
     lists: Vec<&'a RankList>,
 }
 
-impl Rung<'_> {
+impl<'a> Rung<'a> {
+    pub(crate) fn at(steps: &'a StepIndex, step: u64) -> Rung<'a> {
+        let lists = steps.first_at.from((step, 0));
+        Rung { lists: lists.filter(|((_, from), _)| *from <= step).map(|(_, list)| list.as_ref()).collect() }
+    }
+
     /// How many trials reached it.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -463,6 +481,29 @@ impl<'a> TrialView<'a> {
     #[must_use]
     pub fn told_reports(self) -> &'a [(u64, f64)] {
         self.trials().reports(self.number)
+    }
+
+    /// Its intermediate values of a metric by rising step, under the same terms as [`TrialView::reports`].
+    #[must_use]
+    pub fn reports_of(self, metric: &str) -> &'a [(u64, f64)] {
+        self.view.series(Some(metric)).reports(self.number())
+    }
+
+    /// The metrics that it reported by name, each with its values by rising step. A withdrawn trial has none: see
+    /// [`TrialView::told_metrics`].
+    pub fn metrics(self) -> impl Iterator<Item = (&'a str, &'a [(u64, f64)])> {
+        let told = self.voided().is_none().then(|| self.told_metrics());
+        told.into_iter().flatten()
+    }
+
+    /// All metrics that it reported by name, withdrawn or not.
+    pub fn told_metrics(self) -> impl ExactSizeIterator<Item = (&'a str, &'a [(u64, f64)])> {
+        let metrics = &self.view.study.metrics;
+        let of = metrics.of(self.number).iter();
+        let mut told: Vec<_> =
+            of.map(|(slot, reports)| (&*metrics.list[*slot as usize].name, reports.as_slice())).collect();
+        told.sort_unstable_by_key(|(name, _)| *name);
+        told.into_iter()
     }
 
     /// A user attribute.

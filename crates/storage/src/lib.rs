@@ -26,7 +26,7 @@ use optuna::{Lines, Translator};
 use session::{Session, Sessions};
 use trialog_codec::decode_record;
 use trialog_journal::{Durability, Journal, Seq};
-use trialog_ops::{Op, Param, ParamRef, Record, SessionId, SessionRef, StudyId, WorkerId};
+use trialog_ops::{MetricRef, Op, ParamRef, Record, SessionId, SessionRef, StudyId, WorkerId};
 use trialog_replay::{Digest, SnapshotError, State, StudyView, Verdict};
 
 /// A journal and the state that its records amount to. All methods may be called from any thread.
@@ -234,7 +234,7 @@ impl Storage {
 
     /// Appends the ops as one record, replays the log up to it, and returns each op's verdict.
     ///
-    /// Parameters that the log knows are written by key, whatever form they come in. When this returns an error
+    /// Parameters and metrics that the log knows are written by key, whatever form they come in. When this returns an error
     /// the record may be in the log or not; [`Storage::refresh`] tells.
     ///
     /// # Errors
@@ -451,23 +451,22 @@ fn undecodable(location: &str, seq: Seq, source: trialog_codec::DecodeError) -> 
 
 impl Replica {
     /// The session's next record of these ops. Enters the session among this process's own, and puts keys for the
-    /// parameters that the log knows.
+    /// parameters and metrics that the log knows.
     fn prepare(&mut self, session: &Session, ops: &mut Vec<Op>) -> Record {
         if !self.own.contains(&session.id) {
             self.own.push(session.id);
         }
         for op in &mut *ops {
-            let params = match op {
-                Op::SetParams { params, .. } => params,
-                Op::AddTrial { template, .. } => &mut template.params,
-                _ => continue,
-            };
-            for Param { param, .. } in params {
-                if let ParamRef::Def(def) = param
-                    && let Some(key) = self.state.param_key(def)
-                {
-                    *param = ParamRef::Key(key);
+            match op {
+                Op::SetParams { params, .. } => params.iter_mut().for_each(|param| self.shorten(&mut param.param)),
+                Op::ReportMetrics { values, .. } => {
+                    values.iter_mut().for_each(|value| self.shorten_metric(&mut value.metric));
                 }
+                Op::AddTrial { template, .. } => {
+                    template.params.iter_mut().for_each(|param| self.shorten(&mut param.param));
+                    template.metrics.iter_mut().for_each(|series| self.shorten_metric(&mut series.metric));
+                }
+                _ => {}
             }
         }
         let known = self.state.session_key(&session.id);
@@ -475,6 +474,22 @@ impl Replica {
             session: known.map_or(SessionRef::Id(session.id), SessionRef::Key),
             counter: session.counter + 1,
             ops: std::mem::take(ops),
+        }
+    }
+
+    fn shorten(&self, param: &mut ParamRef) {
+        if let ParamRef::Def(def) = param
+            && let Some(key) = self.state.param_key(def)
+        {
+            *param = ParamRef::Key(key);
+        }
+    }
+
+    fn shorten_metric(&self, metric: &mut MetricRef) {
+        if let MetricRef::Name(name) = metric
+            && let Some(key) = self.state.metric_key(name)
+        {
+            *metric = MetricRef::Key(key);
         }
     }
 

@@ -2,6 +2,7 @@
 //! a line is first brought into a form that is taken, so that ids and numbers are the same for everybody. What has no
 //! such form stands beside the trial as an attribute. `docs/optuna.md` has the tables.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use trialog_codec::DecodeError;
@@ -9,8 +10,9 @@ use trialog_codec::optuna::{
     AttrKind, Def, Line, Reader, StateChange, Template, Time, is_same_to_python, write_line,
 };
 use trialog_ops::{
-    ComponentSpec, Direction, Distribution, FinalState, Json, Op, Param, ParamDef, ParamRef, Record, SessionId,
-    SessionKey, SessionRef, StudyConfig, StudyId, Timestamp, TrialId, TrialState, TrialTemplate,
+    ComponentSpec, Direction, Distribution, FinalState, Json, METRIC_NAME_BYTES_MAX, MetricRef, MetricSeries,
+    MetricValue, Op, Param, ParamDef, ParamRef, Record, SessionId, SessionKey, SessionRef, StudyConfig, StudyId,
+    Timestamp, TrialId, TrialState, TrialTemplate,
 };
 use trialog_replay::State;
 
@@ -23,6 +25,9 @@ const CONFIG: &str = "trialog:config";
 const METRIC_NAMES: &str = "study:metric_names";
 const CONSTRAINT: &str = "constraints:";
 const CONSTRAINTS: &str = "constraints";
+
+/// On a trial: the value of a named metric at a step, `trialog:metric:STEP:NAME`. Optuna's reports have no names.
+const METRIC: &str = "trialog:metric:";
 
 /// On a trial: what a line said and no field of ours can hold, as it was written.
 const UNFIT: &str = "trialog:unfit:";
@@ -120,6 +125,16 @@ impl Translator {
             Line::SetTrialAttr { trial, kind: AttrKind::System, attrs } => {
                 let mut ops = Vec::new();
                 for (key, value) in attrs {
+                    if let Some((step, metric)) = metric_of(&key, &value) {
+                        match ops.last_mut() {
+                            // What was reported at once is one op again.
+                            Some(Op::ReportMetrics { step: last, values, .. }) if *last == step => {
+                                values.push(metric);
+                            }
+                            _ => ops.push(Op::ReportMetrics { trial, step, values: vec![metric] }),
+                        }
+                        continue;
+                    }
                     let (constraints, attr) = constraints_of(&key, &value);
                     let set = |(name, value)| Op::SetConstraint { trial, name, value };
                     ops.extend(constraints.into_iter().map(set));
@@ -179,7 +194,12 @@ impl Translator {
         out.end = target.is_finished().then(|| end.or(out.start).unwrap_or(Timestamp(0)));
         out.user_attrs = template.user_attrs;
         out.system_attrs.extend(unfit);
+        let mut metrics: BTreeMap<String, BTreeMap<u64, f64>> = BTreeMap::new();
         for (key, value) in template.system_attrs {
+            if let Some((step, MetricValue { metric: MetricRef::Name(name), value })) = metric_of(&key, &value) {
+                metrics.entry(name).or_default().insert(step, value);
+                continue;
+            }
             let (constraints, attr) = constraints_of(&key, &value);
             for (name, value) in constraints {
                 if !out.constraints.iter().any(|(known, _)| *known == name) {
@@ -190,6 +210,13 @@ impl Translator {
                 out.system_attrs.push((key, value));
             }
         }
+        out.metrics = metrics
+            .into_iter()
+            .map(|(name, reports)| MetricSeries {
+                metric: MetricRef::Name(name),
+                reports: reports.into_iter().collect(),
+            })
+            .collect();
         for (def, value) in template.params {
             match fitting(study, &def, value, state) {
                 Some(param) => out.params.push(param),
@@ -272,6 +299,21 @@ impl Translator {
                 return Ok(known.map(|(def, value)| Line::SetParam { trial: *trial, def, value }).collect());
             }
             Op::Report { trial, step, value } => Line::Report { trial: *trial, step: Ok(*step), value: *value },
+            Op::ReportMetrics { values, .. } if !are_proper(values, state) => {
+                return Err((
+                    "report metrics",
+                    "there are none, or one has no name, too long a name, or another's",
+                ));
+            }
+            // One attribute for each value, so that none replaces another.
+            Op::ReportMetrics { trial, step, values } => Line::SetTrialAttr {
+                trial: *trial,
+                kind: AttrKind::System,
+                attrs: values
+                    .iter()
+                    .map(|value| (metric_key(metric_name(&value.metric, state), *step), float_json(value.value)))
+                    .collect(),
+            },
             Op::FinishTrial { trial, state: target, values, end } => {
                 let values = Some(values.as_slice()).filter(|values| !values.is_empty());
                 change(*trial, (*target).into(), values, None, Some(self.time(*end)))
@@ -316,6 +358,11 @@ impl Translator {
         let mut system_attrs = template.system_attrs.clone();
         for (name, value) in &template.constraints {
             system_attrs.push((format!("{CONSTRAINT}{name}"), float_json(*value)));
+        }
+        for series in &template.metrics {
+            let name = metric_name(&series.metric, state);
+            let attrs = series.reports.iter().map(|(step, value)| (metric_key(name, *step), float_json(*value)));
+            system_attrs.extend(attrs);
         }
         Template {
             state: template.state,
@@ -408,6 +455,35 @@ fn definition(param: &ParamRef, state: &State) -> Option<Arc<Def>> {
         ParamRef::Def(def) => def,
     };
     Some(Arc::new(Def::new(&def.name, &def.distribution)))
+}
+
+fn metric_name<'a>(metric: &'a MetricRef, state: &'a State) -> &'a str {
+    match metric {
+        MetricRef::Name(name) => name,
+        // A key that nobody defined is as good as no name, which replay rejects.
+        MetricRef::Key(key) => state.metric(*key).map_or("", |name| name),
+    }
+}
+
+/// What replay would reject, attributes could not say.
+fn are_proper(values: &[MetricValue], state: &State) -> bool {
+    let names: BTreeSet<&str> = values.iter().map(|value| metric_name(&value.metric, state)).collect();
+    let proper = |name: &&str| (1..=METRIC_NAME_BYTES_MAX).contains(&name.len());
+    !values.is_empty() && names.len() == values.len() && names.iter().all(proper)
+}
+
+fn metric_key(name: &str, step: u64) -> String {
+    format!("{METRIC}{step}:{name}")
+}
+
+/// The value of a named metric that a system attribute of a trial reports, and its step. What replay would not take stays
+/// an attribute.
+fn metric_of(key: &str, value: &Json) -> Option<(u64, MetricValue)> {
+    let (digits, name) = key.strip_prefix(METRIC)?.split_once(':')?;
+    let step: u64 = digits.parse().ok()?;
+    let proper = (1..=METRIC_NAME_BYTES_MAX).contains(&name.len()) && step < u64::MAX && step.to_string() == digits;
+    let value = if value.as_str() == "NaN" { f64::NAN } else { number(value.as_str())? };
+    proper.then(|| (step, MetricValue { metric: MetricRef::Name(name.to_owned()), value }))
 }
 
 /// The constraints that a system attribute of a trial sets, and whether it stays an attribute beside them.

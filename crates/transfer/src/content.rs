@@ -6,8 +6,8 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 use trialog_codec::encode_record;
 use trialog_ops::{
-    Budget, Direction, Json, Note, Op, Param, ParamDef, ParamRef, Record, RetryPolicy, SessionKey, SessionRef,
-    StudyConfig, StudyId, TrialId, TrialTemplate,
+    Budget, Direction, Json, MetricRef, MetricSeries, Note, Op, Param, ParamDef, ParamRef, Record, RetryPolicy,
+    SessionKey, SessionRef, StudyConfig, StudyId, TrialId, TrialTemplate,
 };
 use trialog_replay::{ChangeKind, StudyView, TrialView};
 
@@ -100,6 +100,10 @@ impl From<TrialView<'_>> for Moved {
             Param { param: ParamRef::Def(Box::new(def)), value }
         });
         let owned = |(key, value): (&str, &Json)| (key.to_owned(), value.clone());
+        let metrics = trial.told_metrics().map(|(name, reports)| MetricSeries {
+            metric: MetricRef::Name(name.to_owned()),
+            reports: reports.to_vec(),
+        });
         let mut template = TrialTemplate {
             state: trial.state(),
             values: trial.values().collect(),
@@ -107,6 +111,7 @@ impl From<TrialView<'_>> for Moved {
             end: trial.end(),
             params: params.collect(),
             reports: trial.told_reports().to_vec(),
+            metrics: metrics.collect(),
             user_attrs: trial.user_attrs().map(owned).collect(),
             system_attrs: trial.system_attrs().map(owned).collect(),
             constraints: trial.constraints().map(|(name, value)| (name.to_owned(), value)).collect(),
@@ -135,6 +140,8 @@ impl Moved {
         template.constraints.sort_by(|a, b| a.0.cmp(&b.0));
         template.constraints.dedup_by(|later, first| later.0 == first.0);
         template.reports.sort_by_key(|&(step, _)| step);
+        template.metrics.sort_by(|a, b| metric_name(a).cmp(metric_name(b)));
+        template.metrics.iter_mut().for_each(|series| series.reports.sort_by_key(|&(step, _)| step));
         self
     }
 
@@ -158,6 +165,14 @@ impl Moved {
         let add = Op::AddTrial { study: StudyId(0), template: Box::new(self.template.clone()) };
         let ops = std::iter::once(add).chain(self.change_ops(TrialId(number), 0)).collect();
         encode_record(&Record { session: SessionRef::Key(SessionKey(0)), counter: number, ops }, out);
+    }
+}
+
+/// The name of a metric, which in what is moved is there in full.
+pub(crate) fn metric_name(series: &MetricSeries) -> &str {
+    match &series.metric {
+        MetricRef::Name(name) => name,
+        MetricRef::Key(_) => "",
     }
 }
 

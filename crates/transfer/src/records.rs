@@ -5,12 +5,12 @@ use std::io::{BufRead, Write};
 
 use serde_json::{Map, Value, json};
 use trialog_ops::{
-    Amendment, Budget, ComponentSpec, Direction, Json, Note, Param, ParamDef, ParamRef, RetryPolicy, StudyConfig,
-    Timestamp, TrialState, TrialTemplate,
+    Amendment, Budget, ComponentSpec, Direction, Json, MetricRef, MetricSeries, Note, Param, ParamDef, ParamRef,
+    RetryPolicy, StudyConfig, Timestamp, TrialState, TrialTemplate,
 };
 use trialog_replay::{ChangeKind, StudyView};
 
-use crate::content::{Head, Moved};
+use crate::content::{Head, Moved, metric_name};
 use crate::error::Error;
 use crate::parse::{
     Parsed, final_state_of, float_of, float_value, int_of, json_of, json_value, list_of, map_of, param_of,
@@ -235,9 +235,12 @@ fn trial_value(number: u64, trial: &Moved) -> Value {
         ParamRef::Key(_) => None,
     });
     set("params", Value::Object(params.collect()));
-    let reports: Vec<Value> =
-        template.reports.iter().map(|(step, value)| json!([step, float_value(*value)])).collect();
-    set("reports", Value::Array(reports));
+    set("reports", reports_value(&template.reports));
+    if !template.metrics.is_empty() {
+        let metrics = template.metrics.iter();
+        let metrics = metrics.map(|series| (metric_name(series).to_owned(), reports_value(&series.reports)));
+        set("metrics", Value::Object(metrics.collect()));
+    }
     set("user_attrs", attrs_value(&template.user_attrs));
     set("system_attrs", attrs_value(&template.system_attrs));
     let constraints = template.constraints.iter().map(|(name, value)| (name.clone(), float_value(*value)));
@@ -246,6 +249,18 @@ fn trial_value(number: u64, trial: &Moved) -> Value {
         set("changes", trial.changes.iter().map(|(what, note)| change_value(what, note)).collect());
     }
     line
+}
+
+fn reports_value(reports: &[(u64, f64)]) -> Value {
+    reports.iter().map(|(step, value)| json!([step, float_value(*value)])).collect()
+}
+
+fn reports_of(value: &Value) -> Parsed<Vec<(u64, f64)>> {
+    let pair = |pair: &Value| -> Parsed<(u64, f64)> {
+        let [step, value] = list_of(pair)?.as_slice() else { return Err(format!("{pair} is no report")) };
+        Ok((step.as_u64().ok_or_else(|| format!("{step} is no step"))?, float_of(value)?))
+    };
+    list_of(value)?.iter().map(pair).collect()
 }
 
 fn change_value(what: &ChangeKind, note: &Note) -> Value {
@@ -356,11 +371,13 @@ fn trial_of(line: &Value, number: u64, objectives: usize) -> At<Moved> {
         }
     }
     if let Some(reports) = field("reports") {
-        let pair = |pair: &Value| -> Parsed<(u64, f64)> {
-            let [step, value] = list_of(pair)?.as_slice() else { return Err(format!("{pair} is no report")) };
-            Ok((step.as_u64().ok_or_else(|| format!("{step} is no step"))?, float_of(value)?))
-        };
-        template.reports = at("reports", list_of(reports).and_then(|all| all.iter().map(pair).collect()))?;
+        template.reports = at("reports", reports_of(reports))?;
+    }
+    if let Some(metrics) = field("metrics") {
+        for (name, reports) in at("metrics", map_of(metrics))? {
+            let reports = at(&format!("metrics.{name}"), reports_of(reports))?;
+            template.metrics.push(MetricSeries { metric: MetricRef::Name(name.clone()), reports });
+        }
     }
     template.user_attrs = at("user_attrs", attrs_of(field("user_attrs")))?;
     template.system_attrs = at("system_attrs", attrs_of(field("system_attrs")))?;

@@ -8,10 +8,10 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use trialog_ops::{
     CategoricalDistribution, Choice, Direction, Distribution, FloatDistribution, INT_MAX, IntDistribution, Json,
-    Param, ParamDef, ParamRef, Timestamp, TrialState, TrialTemplate,
+    MetricRef, MetricSeries, Param, ParamDef, ParamRef, Timestamp, TrialState, TrialTemplate,
 };
 
-use crate::content::{Head, Moved};
+use crate::content::{Head, Moved, metric_name};
 use crate::error::Error;
 use crate::parse::state_of;
 
@@ -30,6 +30,8 @@ pub enum ColumnKind {
     Constraint(String),
     /// The value that was reported at a step.
     Report(u64),
+    /// The value of a named metric, and the step at which it was reported.
+    Metric(String, u64),
     /// How the trial ended; complete where there is no such column.
     State,
     /// When it began: a time such as `2026-01-31 12:00:00`, in UTC, or microseconds since 1970.
@@ -69,7 +71,8 @@ impl RowsReader {
     /// Reads a table.
     ///
     /// Names that say what a column holds: `value`, `values_0`; `state`; `datetime_start`, `datetime_complete` (or `start`, `end`);
-    /// `params_NAME`; `user_attrs_KEY`, `system_attrs_KEY`; `constraint_NAME`; `report_STEP`; `number`, `duration` and the column without a
+    /// `params_NAME`; `user_attrs_KEY`, `system_attrs_KEY`; `constraint_NAME`; `report_STEP`; `report_STEP_METRIC`, and
+    /// `metrics_METRIC`, which says no step and is taken for one at step 0; `number`, `duration` and the column without a
     /// name are left alone. Any other column is a parameter of its name.
     ///
     /// # Errors
@@ -160,6 +163,15 @@ impl RowsReader {
                     template.constraints.push((name.clone(), value));
                 }
                 ColumnKind::Report(step) => template.reports.push((*step, number()?)),
+                ColumnKind::Metric(name, step) => {
+                    let report = (*step, number()?);
+                    match template.metrics.iter_mut().find(|series| metric_name(series) == name) {
+                        Some(series) => series.reports.push(report),
+                        None => template
+                            .metrics
+                            .push(MetricSeries { metric: MetricRef::Name(name.clone()), reports: vec![report] }),
+                    }
+                }
                 ColumnKind::State => template.state = state_of(cell).map_err(bad)?,
                 ColumnKind::Start => template.start = Some(time(cell).ok_or_else(|| bad(no_time(cell)))?),
                 ColumnKind::End => template.end = Some(time(cell).ok_or_else(|| bad(no_time(cell)))?),
@@ -216,11 +228,16 @@ fn kind_of(name: &str) -> ColumnKind {
     if let Some(step) = number("report_") {
         return ColumnKind::Report(step);
     }
+    let named = name.strip_prefix("report_").and_then(|rest| rest.split_once('_'));
+    if let Some((step, metric)) = named.and_then(|(step, metric)| Some((step.parse().ok()?, metric))) {
+        return ColumnKind::Metric(metric.to_owned(), step);
+    }
     let param = rest("params_").map(|name| ColumnKind::Param(name, None));
     param
         .or_else(|| rest("user_attrs_").map(ColumnKind::UserAttr))
         .or_else(|| rest("system_attrs_").map(ColumnKind::SystemAttr))
         .or_else(|| rest("constraint_").map(ColumnKind::Constraint))
+        .or_else(|| rest("metrics_").map(|metric| ColumnKind::Metric(metric, 0)))
         .unwrap_or_else(|| ColumnKind::Param(name.to_owned(), None))
 }
 

@@ -1,16 +1,18 @@
 //! The one door into a target. What is there already is compared with what comes, brought up to date where it is only behind, and
 //! left alone; what is not there is added, in the order of the source. So a transfer can be killed at any moment and run again.
 
+use std::collections::BTreeMap;
+
 use trialog_codec::encode_record;
 use trialog_journal::Durability;
 use trialog_ops::{
-    FinalState, Op, Param, ParamDef, ParamKey, ParamRef, Record, SessionKey, SessionRef, StudyId, TrialId,
-    TrialNumber, TrialState, TrialTemplate,
+    FinalState, MetricValue, Op, Param, ParamDef, ParamKey, ParamRef, Record, SessionKey, SessionRef, StudyId,
+    TrialId, TrialNumber, TrialState, TrialTemplate,
 };
 use trialog_replay::{Reason, StudyView, Verdict};
 use trialog_storage::Storage;
 
-use crate::content::{ContentDigest, Hasher, Head, Moved, digest_of};
+use crate::content::{ContentDigest, Hasher, Head, Moved, digest_of, metric_name};
 use crate::error::Error;
 
 /// A record is closed when it holds as many ops, or about as many bytes: far below what a journal takes.
@@ -333,6 +335,7 @@ fn update(
             ops.push(Op::Report { trial: id, step, value });
         }
     }
+    ops.extend(metric_ops(id, old, new)?);
     for (key, value) in new.user_attrs.iter().filter(|entry| !old.user_attrs.contains(entry)) {
         ops.push(Op::SetTrialUserAttr { trial: id, key: key.clone(), value: value.clone() });
     }
@@ -355,6 +358,32 @@ fn update(
     ops.push(Op::FinishTrial { trial: id, state, values: new.values.clone(), end: new.end? });
     ops.extend(after.change_ops(id, 0));
     Some(ops)
+}
+
+/// What was reported of metrics since, an op for each step. `None` if something is gone.
+fn metric_ops(id: TrialId, old: &TrialTemplate, new: &TrialTemplate) -> Option<Vec<Op>> {
+    let reports = |template: &TrialTemplate, name: &str| {
+        let series = template.metrics.iter().find(|series| metric_name(series) == name);
+        series.map_or(BTreeMap::new(), |series| series.reports.iter().copied().collect::<BTreeMap<u64, f64>>())
+    };
+    let mut steps: BTreeMap<u64, Vec<MetricValue>> = BTreeMap::new();
+    for series in &new.metrics {
+        let known = reports(old, metric_name(series));
+        for (step, value) in &series.reports {
+            if known.get(step).map(|value| value.to_bits()) != Some(value.to_bits()) {
+                let value = MetricValue { metric: series.metric.clone(), value: *value };
+                steps.entry(*step).or_default().push(value);
+            }
+        }
+    }
+    for series in &old.metrics {
+        let there = reports(new, metric_name(series));
+        if series.reports.iter().any(|(step, _)| !there.contains_key(step)) {
+            return None;
+        }
+    }
+    let op = |(step, values)| Op::ReportMetrics { trial: id, step, values };
+    Some(steps.into_iter().map(op).collect())
 }
 
 fn claim_or_requeue(id: TrialId, old: &TrialTemplate, new: &TrialTemplate, ops: &mut Vec<Op>) -> Option<()> {
@@ -393,7 +422,10 @@ fn bytes_about(op: &Op) -> usize {
                 ParamRef::Key(_) => 16,
                 ParamRef::Def(def) => 16 + def.name.len() + def.distribution.to_string().len(),
             });
+            let metrics =
+                template.metrics.iter().map(|series| 16 + metric_name(series).len() + 20 * series.reports.len());
             64 + 20 * template.reports.len()
+                + metrics.sum::<usize>()
                 + attrs.map(|(key, value)| 16 + key.len() + value.as_str().len()).sum::<usize>()
                 + defs.sum::<usize>()
         }

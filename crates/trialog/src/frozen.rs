@@ -52,6 +52,8 @@ pub struct FrozenTrial {
     /// Its intermediate values, by rising step. A withdrawn trial has none here, see
     /// [`TrialView::told_reports`].
     pub intermediate_values: Vec<(u64, f64)>,
+    /// What it reported of named metrics, each by rising step; like the others none if it was withdrawn.
+    pub metrics: BTreeMap<String, Vec<(u64, f64)>>,
     /// When it began.
     pub start: Option<Timestamp>,
     /// When it ended.
@@ -114,6 +116,7 @@ impl From<TrialView<'_>> for FrozenTrial {
             params: Params(params),
             distributions,
             intermediate_values: trial.reports().to_vec(),
+            metrics: trial.metrics().map(|(name, reports)| (name.to_owned(), reports.to_vec())).collect(),
             start: trial.start(),
             end: trial.end(),
             user_attrs: trial.user_attrs().map(owned).collect(),

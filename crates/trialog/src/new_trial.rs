@@ -1,7 +1,8 @@
 //! A trial that was run elsewhere, to be added to a study.
 
 use trialog_ops::{
-    Choice, Distribution, Json, Op, Param, ParamDef, ParamRef, ParamValue, Timestamp, TrialState, TrialTemplate,
+    Choice, Distribution, Json, MetricRef, MetricSeries, Op, Param, ParamDef, ParamRef, ParamValue, Timestamp,
+    TrialState, TrialTemplate,
 };
 use trialog_replay::Reason;
 
@@ -79,6 +80,26 @@ impl NewTrial {
         self
     }
 
+    /// Intermediate values of named metrics at one step; steps must rise for each metric.
+    ///
+    /// In a study of one objective that has a name, report the objective's own values by [`NewTrial::report`].
+    #[must_use]
+    pub fn report_metrics<N: Into<String>>(
+        mut self,
+        step: u64,
+        values: impl IntoIterator<Item = (N, f64)>,
+    ) -> NewTrial {
+        let metrics = &mut self.template.metrics;
+        for (name, value) in values {
+            let metric = MetricRef::Name(name.into());
+            match metrics.iter_mut().find(|series| series.metric == metric) {
+                Some(series) => series.reports.push((step, value)),
+                None => metrics.push(MetricSeries { metric, reports: vec![(step, value)] }),
+            }
+        }
+        self
+    }
+
     /// A user attribute.
     #[must_use]
     pub fn user_attr(mut self, key: impl Into<String>, value: impl Into<Json>) -> NewTrial {
@@ -116,6 +137,10 @@ impl From<&FrozenTrial> for NewTrial {
             Some(Param { param: ParamRef::Def(Box::new(def)), value })
         });
         let owned = |(key, value): (&String, &Json)| (key.clone(), value.clone());
+        let series = |(name, reports): (&String, &Vec<(u64, f64)>)| MetricSeries {
+            metric: MetricRef::Name(name.clone()),
+            reports: reports.clone(),
+        };
         NewTrial {
             template: TrialTemplate {
                 state: trial.state,
@@ -124,6 +149,7 @@ impl From<&FrozenTrial> for NewTrial {
                 end: trial.end,
                 params: params.collect(),
                 reports: trial.intermediate_values.clone(),
+                metrics: trial.metrics.iter().map(series).collect(),
                 user_attrs: trial.user_attrs.iter().map(owned).collect(),
                 system_attrs: trial.system_attrs.iter().map(owned).collect(),
                 constraints: trial.constraints.iter().map(|(name, value)| (name.clone(), *value)).collect(),
@@ -146,9 +172,11 @@ pub(crate) fn bytes_about(op: &Op) -> usize {
             });
             64 + params.sum::<usize>()
                 + 20 * template.reports.len()
+                + template.metrics.iter().map(|series| 256 + 20 * series.reports.len()).sum::<usize>()
                 + template.user_attrs.iter().chain(&template.system_attrs).map(pair).sum::<usize>()
                 + template.constraints.iter().map(|(name, _)| 16 + name.len()).sum::<usize>()
         }
+        Op::ReportMetrics { values, .. } => 64 + 256 * values.len(),
         _ => 64,
     }
 }

@@ -12,7 +12,7 @@ use trialog_replay::{StudyView, TrialView};
 /// The columns are `number`, `value` (or one per objective: `values_0`, `values_1`; with metric names `value_NAME` or
 /// `values_NAME`),
 /// `datetime_start`, `datetime_complete` (UTC, ISO 8601), `duration` (seconds), `params_NAME` for each parameter,
-/// `user_attrs_KEY` for each user attribute, `state`, and `lost` if some trial was. What a trial does not have is empty.
+/// `metrics_NAME` for each metric, with the last value that the trial reported of it, `user_attrs_KEY` for each user attribute, `state`, and `lost` if some trial was. What a trial does not have is empty.
 #[derive(Clone, Debug)]
 pub struct Table {
     view: StudyView,
@@ -27,6 +27,7 @@ enum Column {
     End,
     Duration,
     Param { header: String, name: String },
+    Metric { header: String, name: String },
     UserAttr { header: String, key: String },
     State,
     Lost,
@@ -60,6 +61,10 @@ impl Table {
             let name = param.name().to_owned();
             columns.push(Column::Param { header: format!("params_{name}"), name });
         }
+        columns.extend(view.reported_metrics().map(|name| {
+            let name = name.to_owned();
+            Column::Metric { header: format!("metrics_{name}"), name }
+        }));
         let keys: BTreeSet<&str> = view.trials().flat_map(|trial| trial.user_attrs().map(|(key, _)| key)).collect();
         let attrs = keys.into_iter().map(str::to_owned);
         columns.extend(attrs.map(|key| Column::UserAttr { header: format!("user_attrs_{key}"), key }));
@@ -125,7 +130,9 @@ impl Column {
             Column::Start => "datetime_start",
             Column::End => "datetime_complete",
             Column::Duration => "duration",
-            Column::Param { header, .. } | Column::UserAttr { header, .. } => header,
+            Column::Param { header, .. } | Column::Metric { header, .. } | Column::UserAttr { header, .. } => {
+                header
+            }
             Column::State => "state",
             Column::Lost => "lost",
         }
@@ -148,6 +155,11 @@ impl Column {
                 Some(Choice::Float(v)) => Cell::Float(v),
                 Some(Choice::Str(v)) => Cell::Text(v.to_string()),
             },
+            Column::Metric { name, .. } => {
+                let reports =
+                    trial.metrics().find(|(other, _)| other == name).map_or(&[][..], |(_, reports)| reports);
+                reports.last().map_or(Cell::Empty, |&(_, value)| Cell::Float(value))
+            }
             Column::UserAttr { key, .. } => trial.user_attr(key).cloned().map_or(Cell::Empty, Cell::Json),
             Column::State => Cell::Text(trial.state().to_string()),
             Column::Lost => Cell::Bool(trial.is_lost()),
@@ -260,7 +272,9 @@ mod parquet {
             };
             match column {
                 Column::Number => Arc::new(ints().collect::<Int64Array>()),
-                Column::Value { .. } | Column::Duration => Arc::new(floats().collect::<Float64Array>()),
+                Column::Value { .. } | Column::Metric { .. } | Column::Duration => {
+                    Arc::new(floats().collect::<Float64Array>())
+                }
                 Column::Start => times(|trial| trial.start()),
                 Column::End => times(|trial| trial.end()),
                 Column::Param { name, .. } => match self.view.param(name).map(ParamColumn::first_distribution) {

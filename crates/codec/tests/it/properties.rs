@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use trialog_codec::decode_record;
 use trialog_ops::{
     Amendment, Budget, CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FinalState,
-    FloatDistribution, INT_MAX, IntDistribution, Json, Note, Op, Param, ParamDef, ParamKey, ParamRef, Record,
-    RetryPolicy, SessionId, SessionKey, SessionRef, StudyConfig, StudyId, Timestamp, TrialId, TrialState,
-    TrialTemplate, WorkerKey,
+    FloatDistribution, INT_MAX, IntDistribution, Json, MetricKey, MetricRef, MetricSeries, MetricValue, Note, Op,
+    Param, ParamDef, ParamKey, ParamRef, Record, RetryPolicy, SessionId, SessionKey, SessionRef, StudyConfig,
+    StudyId, Timestamp, TrialId, TrialState, TrialTemplate, WorkerKey,
 };
 
 use crate::{encode, same, samples};
@@ -106,6 +106,10 @@ fn param() -> impl Strategy<Value = Param> {
     (prop_oneof![key, def], number()).prop_map(|(param, value)| Param { param, value })
 }
 
+fn metric() -> impl Strategy<Value = MetricRef> {
+    prop_oneof![short().prop_map(|key| MetricRef::Key(MetricKey(key))), text().prop_map(MetricRef::Name),]
+}
+
 fn config() -> impl Strategy<Value = StudyConfig> {
     let spec =
         || (text(), short(), json()).prop_map(|(name, version, options)| ComponentSpec { name, version, options });
@@ -115,20 +119,25 @@ fn config() -> impl Strategy<Value = StudyConfig> {
 fn template() -> impl Strategy<Value = TrialTemplate> {
     let state = proptest::sample::select(TrialState::ALL.to_vec());
     let attrs = || vec((text(), json()), 0..3);
-    let reports = vec((integer(), any_float()), 0..3);
+    let reports = || vec((integer(), any_float()), 0..3);
+    let series = (metric(), reports()).prop_map(|(metric, reports)| MetricSeries { metric, reports });
+    let reported = (reports(), vec(series, 0..3));
     let constraints = vec((text(), number()), 0..3);
     let head = (state, vec(number(), 0..3), option::of(time()), option::of(time()), vec(param(), 0..3));
-    (head, reports, attrs(), attrs(), constraints).prop_map(
-        |((state, values, start, end, params), reports, user_attrs, system_attrs, constraints)| TrialTemplate {
-            state,
-            values,
-            start,
-            end,
-            params,
-            reports,
-            user_attrs,
-            system_attrs,
-            constraints,
+    (head, reported, attrs(), attrs(), constraints).prop_map(
+        |((state, values, start, end, params), (reports, metrics), user_attrs, system_attrs, constraints)| {
+            TrialTemplate {
+                state,
+                values,
+                start,
+                end,
+                params,
+                reports,
+                metrics,
+                user_attrs,
+                system_attrs,
+                constraints,
+            }
         },
     )
 }
@@ -154,6 +163,10 @@ fn op() -> impl Strategy<Value = Op> {
         (trial(), vec(short().prop_map(ParamKey), 0..4))
             .prop_map(|(trial, params)| Op::RetractParams { trial, params }),
         (trial(), integer(), any_float()).prop_map(|(trial, step, value)| Op::Report { trial, step, value }),
+        (trial(), integer(), vec((metric(), any_float()), 0..4)).prop_map(|(trial, step, values)| {
+            let values = values.into_iter().map(|(metric, value)| MetricValue { metric, value }).collect();
+            Op::ReportMetrics { trial, step, values }
+        }),
         (trial(), state, vec(number(), 0..3), time()).prop_map(|(trial, state, values, end)| Op::FinishTrial {
             trial,
             state,

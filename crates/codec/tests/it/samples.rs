@@ -2,9 +2,9 @@
 
 use trialog_ops::{
     Amendment, Budget, CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, FinalState,
-    FloatDistribution, INT_MAX, IntDistribution, Json, Note, Op, Param, ParamDef, ParamKey, ParamRef, Record,
-    RetryPolicy, SessionId, SessionKey, SessionRef, StudyConfig, StudyId, Timestamp, TrialId, TrialState,
-    TrialTemplate, WorkerKey,
+    FloatDistribution, INT_MAX, IntDistribution, Json, MetricKey, MetricRef, MetricSeries, MetricValue, Note, Op,
+    Param, ParamDef, ParamKey, ParamRef, Record, RetryPolicy, SessionId, SessionKey, SessionRef, StudyConfig,
+    StudyId, Timestamp, TrialId, TrialState, TrialTemplate, WorkerKey,
 };
 
 pub(crate) const NOON: Timestamp = Timestamp(1_767_268_800_000_000);
@@ -56,6 +56,12 @@ fn ops() -> Vec<(String, Op)> {
         add(&format!("add_trial/empty_{state}"), Op::AddTrial { study, template });
     }
     add("add_trial/full", Op::AddTrial { study, template: Box::new(full_template()) });
+    let named =
+        || vec![series(MetricRef::Name(text("größe")), &[(0, f64::NAN), (251, -0.0)]), series(metric(4), &[])];
+    let template = Box::new(TrialTemplate { metrics: named(), ..full_template() });
+    add("add_trial_metrics/full", Op::AddTrial { study, template });
+    let template = Box::new(TrialTemplate { metrics: named(), ..TrialTemplate::new(TrialState::Running) });
+    add("add_trial_metrics/running", Op::AddTrial { study: StudyId(251), template });
     add("claim_trial", Op::ClaimTrial { trial: TrialId(u64::MAX), start: NOON });
     add("requeue_trial", Op::RequeueTrial { trial: TrialId(1 << 32) });
 
@@ -73,6 +79,12 @@ fn ops() -> Vec<(String, Op)> {
     for (step, value) in [0, 250, 251, 65_535, 65_536, u64::from(u32::MAX), u64::MAX].into_iter().zip(values) {
         add(&format!("report/{value:?}_at_{step}"), Op::Report { trial, step, value });
     }
+    let value = |metric, value| MetricValue { metric, value };
+    let values = vec![value(metric(0), 0.5), value(MetricRef::Name(text("acc")), f64::from_bits(NAN_WITH_PAYLOAD))];
+    add("report_metrics/key_and_name", Op::ReportMetrics { trial, step: 3, values });
+    add("report_metrics/none", Op::ReportMetrics { trial, step: 0, values: vec![] });
+    let values = [249, 250, u32::MAX].map(|key| value(metric(key), f64::INFINITY)).to_vec();
+    add("report_metrics/wide", Op::ReportMetrics { trial: TrialId(u64::MAX), step: u64::MAX, values });
     add("finish_trial/complete", finish());
     let (values, end) = (vec![f64::INFINITY, -0.0], NOON);
     add("finish_trial/pruned", Op::FinishTrial { trial, state: FinalState::Pruned, values, end });
@@ -151,10 +163,19 @@ pub(crate) fn full_template() -> TrialTemplate {
         end: Some(Timestamp(NOON.0 + 1)),
         params: vec![keyed(4, 0.25)],
         reports: vec![(0, f64::NAN), (1, 0.5)],
+        metrics: vec![],
         user_attrs: vec![attr("a", "1"), attr("b", "[]")],
         system_attrs: vec![attr("fixed_params", "{\"x\": 1}")],
         constraints: vec![("c".to_owned(), -1.0), ("d".to_owned(), f64::INFINITY)],
     }
+}
+
+fn metric(key: u32) -> MetricRef {
+    MetricRef::Key(MetricKey(key))
+}
+
+fn series(metric: MetricRef, reports: &[(u64, f64)]) -> MetricSeries {
+    MetricSeries { metric, reports: reports.to_vec() }
 }
 
 pub(crate) fn config(seed: u64) -> StudyConfig {

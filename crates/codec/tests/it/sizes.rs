@@ -1,7 +1,7 @@
 //! How many bytes things take, and how much memory hostile lengths get.
 
 use trialog_codec::encode_record;
-use trialog_ops::{FinalState, Op, Record, TrialId};
+use trialog_ops::{FinalState, MetricKey, MetricRef, MetricValue, Op, Record, TrialId};
 
 use crate::samples;
 
@@ -38,4 +38,7 @@ fn the_common_ops_are_small() {
     assert_eq!(op_bytes(&samples::set_params(&[])), 4);
     assert_eq!(op_bytes(&samples::set_params(&[0])), 4 + 9);
     assert_eq!(op_bytes(&Op::Report { trial: TrialId(7), step: 3, value: 0.5 }), 12);
+    let metric = |key, value| MetricValue { metric: MetricRef::Key(MetricKey(key)), value };
+    let values = vec![metric(0, 0.5), metric(1, 0.25)];
+    assert_eq!(op_bytes(&Op::ReportMetrics { trial: TrialId(7), step: 3, values }), 5 + 2 * 9);
 }

@@ -64,6 +64,8 @@ fn survives(op: &Op, known: &State) -> bool {
             });
             trial(id) && keys
         }
+        // Nobody reports metrics in these logs.
+        Op::ReportMetrics { .. } => false,
         Op::RetractParams { trial: id, params } => trial(id) && params.iter().all(|it| key(it.0)),
         Op::ClaimTrial { trial: id, .. }
         | Op::RequeueTrial { trial: id }

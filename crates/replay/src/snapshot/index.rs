@@ -6,6 +6,7 @@ use std::sync::Arc;
 use trialog_ops::{ParamKey, TrialState};
 
 use super::BLOCK;
+use crate::index::{StepIndex, last_step, rungs};
 use crate::rank::RankList;
 use crate::shared_map::SharedMap;
 use crate::study::{ParamData, Study};
@@ -59,16 +60,12 @@ pub(super) fn restore(study: &mut Study, complete: &[u128]) {
     index.running = SharedMap::from_sorted(running);
     index.waiting = SharedMap::from_sorted(waiting);
 
-    let (mut lists, mut last) = (Lists::default(), None);
+    let (mut plain, metrics) = (Steps::default(), &mut study.metrics);
+    let mut named: Vec<Steps> = metrics.list.iter().map(|_| Steps::default()).collect();
     for number in numbers(complete) {
-        let reports = trials.reports(number);
-        last = last.max(reports.last().map(|&(step, _)| step));
-        reports.iter().for_each(|&(step, value)| lists.add(step, value));
+        plain.complete(trials.reports(number));
+        metrics.of(number).iter().for_each(|(slot, reports)| named[*slot as usize].complete(reports.as_slice()));
     }
-    index.last_complete_step = last.into();
-    index.complete_at = lists.finish();
-
-    let mut lists = Lists::default();
     let mut voided =
         trials.audits.iter().filter(|(_, audit)| audit.as_ref().is_some_and(|it| it.voided().is_some()));
     let mut next_voided = voided.next();
@@ -77,21 +74,47 @@ pub(super) fn restore(study: &mut Study, complete: &[u128]) {
             next_voided = voided.next();
             continue;
         }
-        // A report answers for the rungs after the report before it, up to its own step.
-        let mut from = 0;
-        for &(step, value) in trials.reports(number) {
-            lists.add((step, from), value);
-            from = step + 1;
-        }
+        plain.reach(trials.reports(number));
+        metrics.of(number).iter().for_each(|(slot, reports)| named[*slot as usize].reach(reports.as_slice()));
     }
     drop(voided);
-    index.first_at = lists.finish();
+    index.steps = plain.finish();
+    for (metric, steps) in metrics.list.iter_mut().zip(named) {
+        Arc::make_mut(metric).steps = steps.finish();
+    }
 
     if study.directions.len() == 1 {
         for number in numbers(complete) {
             if study.trials.is_feasible(number) {
                 study.rank(number);
             }
+        }
+    }
+}
+
+/// The order statistics of one series on their way.
+#[derive(Default)]
+struct Steps {
+    last: Option<u64>,
+    complete_at: Lists<u64>,
+    first_at: Lists<(u64, u64)>,
+}
+
+impl Steps {
+    fn complete(&mut self, reports: &[(u64, f64)]) {
+        self.last = self.last.max(last_step(reports));
+        reports.iter().for_each(|&(step, value)| self.complete_at.add(step, value));
+    }
+
+    fn reach(&mut self, reports: &[(u64, f64)]) {
+        rungs(reports).for_each(|(from, step, value)| self.first_at.add((step, from), value));
+    }
+
+    fn finish(self) -> StepIndex {
+        StepIndex {
+            last_complete: self.last.into(),
+            complete_at: self.complete_at.finish(),
+            first_at: self.first_at.finish(),
         }
     }
 }

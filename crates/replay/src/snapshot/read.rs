@@ -11,7 +11,7 @@ use trialog_ops::{
 
 use super::index::{self, Mask};
 use super::payload::{Ints, Payload, Read, Sections};
-use super::{BLOCK, Section, VERSION_WITHOUT_CHANGES, VERSION_WITHOUT_ORDER};
+use super::{BLOCK, Section, VERSION_WITHOUT_CHANGES, VERSION_WITHOUT_METRICS, VERSION_WITHOUT_ORDER, metrics};
 use crate::audit::{Audit, Change, ChangeKind};
 use crate::column::Column;
 use crate::index::{Front, JointSpace};
@@ -26,20 +26,31 @@ pub(super) fn state(bytes: &[u8]) -> Read<State> {
     state.records = records;
     sections.read(Section::Sessions, |payload| sessions(payload, &mut state))?;
     sections.read(Section::Params, |payload| params(payload, &mut state))?;
+    if sections.version > VERSION_WITHOUT_METRICS {
+        sections.read(Section::Metrics, |payload| metrics::names(payload, &mut state.metrics))?;
+    }
     let places = sections.read(Section::Index, |payload| trial_index(payload, &mut state))?;
-    let mut known = Known { records, workers: state.workers.list.len(), changed: false };
+    let mut known = Known { records, workers: state.workers.list.len(), changed: false, complete: Mask::new() };
     for (id, place) in (0..).zip(places) {
         let Place::Living(ids) = place else {
             state.studies.push(None);
             continue;
         };
-        let study = study(&mut sections, &state.params, &ids, &mut known)?;
+        let mut study = study(&mut sections, &state.params, &ids, &mut known)?;
+        if sections.version > VERSION_WITHOUT_METRICS {
+            sections
+                .read(Section::MetricReports, |payload| metrics::reports(payload, &mut study, &state.metrics))?;
+        }
+        index::restore(&mut study, &known.complete);
         if state.names.insert(Arc::clone(&study.name), StudyId(id)).is_some() {
             return Err(sections.damaged("two living studies have one name"));
         }
         state.studies.push(Some(Arc::new(study)));
     }
-    if sections.version > VERSION_WITHOUT_CHANGES && !known.changed {
+    let needed = sections.version <= VERSION_WITHOUT_CHANGES
+        || sections.version == VERSION_WITHOUT_METRICS && known.changed
+        || !state.metrics.names.is_empty();
+    if !needed {
         return Err(sections.damaged("a later version than it needs"));
     }
     sections.read(Section::Workers, |payload| workers(payload, &mut state))?;
@@ -216,8 +227,11 @@ struct Known {
     workers: usize,
     /// Whether any trial was changed.
     changed: bool,
+    /// The complete trials of the study that was read last.
+    complete: Mask,
 }
 
+/// A study whose indices are still to be restored.
 fn study(sections: &mut Sections<'_>, table: &ParamTable, ids: &[u64], known: &mut Known) -> Read<Study> {
     let (mut study, params) = sections.read(Section::Study, |payload| head(payload, ids.len()))?;
     let trials = &mut study.trials;
@@ -257,7 +271,7 @@ fn study(sections: &mut Sections<'_>, table: &ParamTable, ids: &[u64], known: &m
         let changed = sections.read(Section::Changes, |payload| changes(payload, &mut study, known))?;
         known.changed |= changed;
     }
-    index::restore(&mut study, &states.complete);
+    known.complete = states.complete;
     Ok(study)
 }
 
@@ -404,7 +418,19 @@ fn param(payload: &mut Payload<'_>, trials: &mut Trials, table: &ParamTable) -> 
 }
 
 fn reports(payload: &mut Payload<'_>, trials: &mut Trials) -> Read<()> {
-    let counts = payload.ints(trials.len)?;
+    series(payload, trials.len, |_, number, reports| {
+        trials.reports.set(number, Some(reports));
+        Ok(())
+    })
+}
+
+/// So many series of reports; those that have any are given away by their place.
+pub(super) fn series<'a>(
+    payload: &mut Payload<'a>,
+    len: usize,
+    mut give: impl FnMut(&Payload<'a>, usize, Arc<Reports>) -> Read<()>,
+) -> Read<()> {
+    let counts = payload.ints(len)?;
     let total = counts.sum().ok_or_else(|| payload.damaged("more reports than memory can hold"))?;
     let steps = payload.ints(total)?;
     let values = payload.cells::<f64>(total)?;
@@ -412,12 +438,12 @@ fn reports(payload: &mut Payload<'_>, trials: &mut Trials) -> Read<()> {
         return Ok(());
     }
     let mut reports = steps.iter().zip(values);
-    for (number, count) in counts.iter().enumerate().filter(|&(_, count)| count > 0) {
+    for (at, count) in counts.iter().enumerate().filter(|&(_, count)| count > 0) {
         let entries: Vec<(u64, f64)> = reports.by_ref().take(count as usize).collect();
         let rising = entries.is_sorted_by(|(step, _), (next, _)| step < next);
         payload.check(rising, "reports must come by rising step")?;
         payload.check(entries.last().is_some_and(|&(step, _)| step <= STEP_MAX), "a step is too large")?;
-        trials.reports.set(number, Some(Arc::new(Reports::from_sorted(entries))));
+        give(payload, at, Arc::new(Reports::from_sorted(entries)))?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use trialog_ops::{Choice, ComponentSpec, Direction, Distribution, Json, ParamDef
 
 use super::{
     BLOCK, BLOCK_ALL, BLOCK_NONE, BLOCK_SOME, Cell, HEADER_LEN, MAGIC, SECTION_HEADER_LEN, Section, VERSION,
-    VERSION_WITHOUT_CHANGES, block_mask, width_of,
+    VERSION_WITHOUT_CHANGES, VERSION_WITHOUT_METRICS, block_mask, width_of,
 };
 use crate::audit::{Audit, Change, ChangeKind};
 use crate::column::Column;
@@ -16,9 +16,15 @@ use crate::state::State;
 use crate::study::{Extras, ParamData, Study, Trials, USUAL};
 
 pub(super) fn state<E>(state: &State, sink: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-    // What no trial was changed in, older programs can read too.
+    // What has no metrics, and no trial that was changed, older programs can read too.
     let changed = |study: &Arc<Study>| study.trials.audits.iter().next().is_some();
-    let version = if state.studies.iter().flatten().any(changed) { VERSION } else { VERSION_WITHOUT_CHANGES };
+    let version = if !state.metrics.names.is_empty() {
+        VERSION
+    } else if state.studies.iter().flatten().any(changed) {
+        VERSION_WITHOUT_METRICS
+    } else {
+        VERSION_WITHOUT_CHANGES
+    };
     let mut out = Writer { sink, payload: Payload(Vec::new()), crc: 0, version };
     out.header(state.records)?;
     out.section(Section::Sessions, |payload| {
@@ -32,6 +38,12 @@ pub(super) fn state<E>(state: &State, sink: impl FnMut(&[u8]) -> Result<(), E>) 
         payload.count(state.params.len);
         state.params.iter().for_each(|def| payload.def(def));
     })?;
+    if version > VERSION_WITHOUT_METRICS {
+        out.section(Section::Metrics, |payload| {
+            payload.count(state.metrics.names.len());
+            state.metrics.names.iter().for_each(|name| payload.text(name));
+        })?;
+    }
     out.section(Section::Index, |payload| {
         payload.count(state.studies.len());
         payload.0.extend(state.studies.iter().map(|study| u8::from(study.is_some())));
@@ -139,7 +151,11 @@ impl<E, F: FnMut(&[u8]) -> Result<(), E>> Writer<F> {
             let audits = || trials.audits.iter().filter_map(|(number, audit)| Some((*number, audit.as_deref()?)));
             payload.count(audits().count());
             audits().for_each(|(number, audit)| payload.audit(number, audit));
-        })
+        })?;
+        if self.version <= VERSION_WITHOUT_METRICS {
+            return Ok(());
+        }
+        self.section(Section::MetricReports, |payload| payload.metrics(study))
     }
 }
 
@@ -385,9 +401,24 @@ impl Payload {
     }
 
     fn reports(&mut self, trials: &Trials) {
-        let numbers = 0..trials.len;
-        self.ints(numbers.clone().map(|number| trials.reports(number).len() as u64));
-        let reports = numbers.flat_map(|number| trials.reports(number));
+        self.series((0..trials.len).map(|number| trials.reports(number)));
+    }
+
+    fn metrics(&mut self, study: &Study) {
+        let metrics = &study.metrics;
+        self.count(metrics.list.len());
+        metrics.list.iter().for_each(|metric| self.u32(metric.key.0));
+        let numbers = 0..study.trials.len;
+        self.ints(numbers.clone().map(|number| metrics.of(number).len() as u64));
+        let all = numbers.flat_map(|number| metrics.of(number));
+        self.ints(all.clone().map(|(place, _)| u64::from(*place)));
+        self.series(all.map(|(_, reports)| reports.as_slice()));
+    }
+
+    /// How many reports there are in each series, and all of them.
+    fn series<'a>(&mut self, all: impl Iterator<Item = &'a [(u64, f64)]> + Clone) {
+        self.ints(all.clone().map(|reports| reports.len() as u64));
+        let reports = all.flatten();
         self.ints(reports.clone().map(|&(step, _)| step));
         reports.for_each(|(_, value)| self.bytes(&value.to_le_bytes()));
     }

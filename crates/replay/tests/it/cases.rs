@@ -572,7 +572,12 @@ tables! {
 #[test]
 fn every_op_and_every_reason_has_a_case() {
     let mut seen = Seen::default();
-    for table in TABLES.iter().chain(crate::lease_cases::TABLES).chain(crate::void_cases::TABLES) {
+    for table in TABLES
+        .iter()
+        .chain(crate::lease_cases::TABLES)
+        .chain(crate::void_cases::TABLES)
+        .chain(crate::metric_cases::TABLES)
+    {
         let of_table = run(table).unwrap();
         seen.ops.extend(of_table.ops);
         seen.reasons.extend(of_table.reasons);

@@ -63,6 +63,21 @@ pub(crate) const CHANGES: &str = "
     amend 5 constraints c:-1 by ada at 67 for unit
 ";
 
+/// What follows [`LOG`] and [`CHANGES`] where metrics are reported: what version 4 of snapshots is for.
+pub(crate) const METRICS: &str = "
+    trial 0 at 70
+    measure 8 3 acc:0.5 größe:-0.0
+    measure 8 1 größe:NaN
+    measure 8 9007199254740993 m0:inf
+    add 2 complete values 0.25 end 71 metrics loss 0:1 2:0.5 acc 1:0.125
+    add 2 complete values 0.5 end 71 reports 0:1 metrics m0 1:0.25
+    void 10 by ada at 72 for bug
+    study brief minimize
+    trial 3 at 73
+    measure 11 0 gone:1
+    delete 3
+";
+
 #[test]
 fn the_digest_of_a_fixed_log_is_pinned() {
     let mut state = State::new();
@@ -84,6 +99,15 @@ fn the_digest_of_a_fixed_log_is_pinned() {
     let found = [state.digest(), state.studies().next().unwrap().digest()];
     let expected = ["f18c1a613d5dab68dc4a7d47f5e3e05a", "55644648822c6fbe9943bed66213865d"];
     assert_eq!(found.map(|digest| digest.to_string()), expected);
+    for (op, counter) in ops(METRICS).into_iter().zip(0..) {
+        let session = SessionRef::Id(SessionId([10; 16]));
+        let mut verdicts = Vec::new();
+        state.apply(&Record { session, counter, ops: vec![op.clone()] }, &mut verdicts);
+        assert_eq!(verdicts[0].rejection(), None, "{op:?}");
+    }
+    let found = [state.digest(), state.studies().next().unwrap().digest()];
+    let expected = ["605ba033cd7634fac896fd1f0eeca954", "e6c1d703a949323767fd830a3da2a515"];
+    assert_eq!(found.map(|digest| digest.to_string()), expected);
 }
 
 #[test]
@@ -96,4 +120,10 @@ fn canary_a_flipped_sign_of_zero_is_seen() {
     };
     assert_eq!(digest(LOG), digest(LOG));
     assert_ne!(digest(LOG), digest(&LOG.replace("inf -0.0 at", "inf 0.0 at")));
+    let measured = "study a minimize\ntrial 0 at 1\nmeasure 0 3 acc:0.5 größe:-0.0\nstudy b minimize\ntrial 1 at 1\nmeasure 1 1 gone:1\ndelete 1";
+    for (what, other) in
+        [("größe:-", "größe:"), ("größe", "groesse"), ("gone", "lost"), ("0 3 acc:0.5", "0 2 acc:0.5")]
+    {
+        assert_ne!(digest(measured), digest(&measured.replace(what, other)), "{what}");
+    }
 }

@@ -8,6 +8,7 @@ mod golden;
 mod hostile;
 mod lease_cases;
 mod lineage;
+mod metric_cases;
 mod naive;
 mod random;
 mod snapshot;

@@ -15,10 +15,11 @@ pub(crate) enum Bug {
     RunningForgotten,
     WithdrawnHasBegun,
     VoidedReaches,
+    MetricsOfOthers,
 }
 
 impl Bug {
-    pub(crate) const PLANTED: [Bug; 8] = [
+    pub(crate) const PLANTED: [Bug; 9] = [
         Bug::InfeasibleIsBest,
         Bug::LaterTieFirst,
         Bug::PrunedIsComplete,
@@ -27,6 +28,7 @@ impl Bug {
         Bug::RunningForgotten,
         Bug::WithdrawnHasBegun,
         Bug::VoidedReaches,
+        Bug::MetricsOfOthers,
     ];
 }
 
@@ -44,6 +46,13 @@ pub(crate) struct Derived {
     front: Vec<u32>,
     joint_complete: Vec<(String, Distribution)>,
     joint_both: Vec<(String, Distribution)>,
+    /// Of the reports without a name, and of each metric by name.
+    series: Vec<(Option<String>, OfSeries)>,
+}
+
+/// What follows from one kind of reports.
+#[derive(Debug, PartialEq)]
+struct OfSeries {
     last_complete_step: Option<u64>,
     /// Bits of the values of complete trials at each probe's step.
     complete_at: Vec<Vec<u64>>,
@@ -72,16 +81,21 @@ impl Derived {
             front: view.pareto_front().map(number).collect(),
             joint_complete: space(Over::Complete),
             joint_both: space(Over::CompleteAndPruned),
-            last_complete_step: view.last_complete_step(),
-            complete_at: probes
-                .iter()
-                .map(|&(step, ..)| view.complete_at(step).map_or(Vec::new(), |list| bits(list.iter())))
-                .collect(),
-            rungs: probes
-                .iter()
-                .map(|&(step, value, direction)| {
-                    let rung = view.rung(step);
-                    (rung.len(), rung.count_better(value, direction))
+            series: series_of(view)
+                .map(|metric| {
+                    let series = view.series(metric.as_deref());
+                    let complete_at =
+                        |&(step, ..): &Probe| series.complete_at(step).map_or(Vec::new(), |list| bits(list.iter()));
+                    let rung = |&(step, value, direction): &Probe| {
+                        let rung = series.rung(step);
+                        (rung.len(), rung.count_better(value, direction))
+                    };
+                    let of = OfSeries {
+                        last_complete_step: series.last_complete_step(),
+                        complete_at: probes.iter().map(complete_at).collect(),
+                        rungs: probes.iter().map(rung).collect(),
+                    };
+                    (metric, of)
                 })
                 .collect(),
         }
@@ -111,21 +125,23 @@ impl Derived {
             front: front(view, &ranked),
             joint_complete: if bug == Bug::PrunedIsComplete { joint_both.clone() } else { joint_complete },
             joint_both,
-            last_complete_step: in_state(TrialState::Complete)
-                .flat_map(TrialView::reports)
-                .map(|&(step, _)| step)
-                .max(),
-            complete_at: probes
-                .iter()
-                .map(|&(step, ..)| {
-                    let reports = in_state(TrialState::Complete).flat_map(TrialView::reports);
-                    let at_step = reports.filter(|&&(s, value)| s == step && !value.is_nan());
-                    let mut values: Vec<f64> = at_step.map(|&(_, value)| value).collect();
-                    values.sort_by(f64::total_cmp);
-                    bits(values)
+            series: series_of(view)
+                .map(|metric| {
+                    let complete = || in_state(TrialState::Complete).flat_map(|trial| told(trial, &metric, bug));
+                    let complete_at = |&(step, ..): &Probe| {
+                        let at_step = complete().filter(|&&(s, value)| s == step && !value.is_nan());
+                        let mut values: Vec<f64> = at_step.map(|&(_, value)| value).collect();
+                        values.sort_by(f64::total_cmp);
+                        bits(values)
+                    };
+                    let of = OfSeries {
+                        last_complete_step: complete().map(|&(step, _)| step).max(),
+                        complete_at: probes.iter().map(complete_at).collect(),
+                        rungs: probes.iter().map(|probe| rung(&trials, &metric, *probe, bug)).collect(),
+                    };
+                    (metric, of)
                 })
                 .collect(),
-            rungs: probes.iter().map(|probe| rung(&trials, *probe, bug)).collect(),
         }
     }
 }
@@ -174,10 +190,37 @@ fn front(view: &StudyView, ranked: &[TrialView<'_>]) -> Vec<u32> {
     on_front.map(|trial| number(*trial)).take(kept).collect()
 }
 
-fn rung(trials: &[TrialView<'_>], (step, value, direction): Probe, bug: Bug) -> (usize, usize) {
+/// The reports without a name, and the metrics that any trial reported; where one has the name of the only objective,
+/// the name means the former.
+fn series_of(view: &StudyView) -> impl Iterator<Item = Option<String>> {
+    let mut names: Vec<String> =
+        view.trials().flat_map(|trial| trial.told_metrics().map(|(name, _)| name.to_owned())).collect();
+    names.sort();
+    names.dedup();
+    assert!(names.iter().eq(view.reported_metrics()), "the metrics of a study are those of its trials");
+    let taken = view.metric_names().filter(|names| names.len() == 1).map(|names| names[0].clone());
+    names.retain(|name| Some(name) != taken.as_ref());
+    std::iter::once(None).chain(names.into_iter().map(Some))
+}
+
+fn told<'a>(trial: TrialView<'a>, metric: &Option<String>, bug: Bug) -> &'a [(u64, f64)] {
+    let mut metrics = trial.told_metrics();
+    match metric {
+        None => trial.told_reports(),
+        Some(_) if bug == Bug::MetricsOfOthers => metrics.last().map_or(&[], |(_, reports)| reports),
+        Some(name) => metrics.find(|(other, _)| other == name).map_or(&[], |(_, reports)| reports),
+    }
+}
+
+fn rung(
+    trials: &[TrialView<'_>],
+    metric: &Option<String>,
+    (step, value, direction): Probe,
+    bug: Bug,
+) -> (usize, usize) {
     let counted = trials.iter().filter(|trial| trial.voided().is_none() || bug == Bug::VoidedReaches);
     let reached = counted.filter_map(|trial| {
-        let mut after = trial.told_reports().iter().filter(|(s, _)| *s >= step);
+        let mut after = told(*trial, metric, bug).iter().filter(|(s, _)| *s >= step);
         if bug == Bug::LastReportOfRung { after.next_back() } else { after.next() }.map(|&(_, value)| value)
     });
     let values: Vec<f64> = reached.filter(|value| !value.is_nan() || bug == Bug::NanReaches).collect();

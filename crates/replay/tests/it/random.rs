@@ -76,6 +76,11 @@ fn param_ref() -> impl Strategy<Value = ParamRef> {
     prop_oneof![2 => def, 1 => (0..9u32).prop_map(|key| ParamRef::Key(ParamKey(key)))]
 }
 
+fn metric() -> impl Strategy<Value = MetricRef> {
+    let name = prop::sample::select(&["acc", "b", "", "f1"][..]).prop_map(|name| MetricRef::Name(name.to_owned()));
+    prop_oneof![3 => name, 1 => (0..4u32).prop_map(|key| MetricRef::Key(MetricKey(key)))]
+}
+
 fn param() -> impl Strategy<Value = Param> {
     let value = prop_oneof![8 => Just(1.0), 1 => value()];
     (param_ref(), value).prop_map(|(param, value)| Param { param, value })
@@ -100,9 +105,14 @@ fn template() -> impl Strategy<Value = Box<TrialTemplate>> {
     let reports = prop::collection::btree_map(step(), value(), 0..4);
     let times = (prop::option::of(time()), prop::bool::weighted(0.9), time());
     let attrs = || few((text(), json()));
-    let whole = (values(), times, few(param()), reports, attrs(), attrs(), few((text(), value())));
+    let series = (metric(), prop::collection::btree_map(step(), value(), 0..4));
+    let series =
+        series.prop_map(|(metric, reports)| MetricSeries { metric, reports: reports.into_iter().collect() });
+    let reported = (reports, prop_oneof![2 => Just(Vec::new()), 1 => few(series)]);
+    let whole = (values(), times, few(param()), reported, attrs(), attrs(), few((text(), value())));
     (prop::sample::select(&TrialState::ALL[..]), whole).prop_map(|(state, whole)| {
-        let (values, (start, coherent, end), params, reports, user_attrs, system_attrs, constraints) = whole;
+        let (values, (start, coherent, end), params, (reports, metrics), user_attrs, system_attrs, constraints) =
+            whole;
         Box::new(TrialTemplate {
             state,
             values: if state.is_finished() || !coherent { values } else { Vec::new() },
@@ -110,6 +120,7 @@ fn template() -> impl Strategy<Value = Box<TrialTemplate>> {
             end: (state.is_finished() == coherent).then_some(end),
             params,
             reports: reports.into_iter().collect(),
+            metrics,
             user_attrs,
             system_attrs,
             constraints,
@@ -137,6 +148,10 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (trial(), few((0..6u32).prop_map(ParamKey)))
             .prop_map(|(trial, params)| Op::RetractParams { trial, params }),
         16 => (trial(), step(), value()).prop_map(|(trial, step, value)| Op::Report { trial, step, value }),
+        12 => (trial(), step(), few((metric(), value()))).prop_map(|(trial, step, values)| {
+            let values = values.into_iter().map(|(metric, value)| MetricValue { metric, value }).collect();
+            Op::ReportMetrics { trial, step, values }
+        }),
         8 => (trial(), states, values(), time())
             .prop_map(|(trial, state, values, end)| Op::FinishTrial { trial, state, values, end }),
         1 => (trial(), text(), json()).prop_map(|(trial, key, value)| Op::SetTrialUserAttr { trial, key, value }),
@@ -234,6 +249,7 @@ struct Content {
     studies: Vec<Option<Digest>>,
     trials: Vec<Option<(StudyId, TrialNumber)>>,
     keys: Vec<Option<ParamKey>>,
+    metrics: Vec<Option<std::sync::Arc<str>>>,
     /// Leases, owners, and who may still come back: what records by whom and when does not change.
     leases: Vec<u64>,
     owners: Vec<(Option<WorkerKey>, bool)>,
@@ -244,6 +260,7 @@ fn content(state: &State) -> Content {
         studies: (0..6).map(|id| state.view(StudyId(id)).map(|view| view.digest())).collect(),
         trials: (0..100).map(|id| state.trial(TrialId(id))).collect(),
         keys: defs().iter().map(|def| state.param_key(def)).collect(),
+        metrics: (0..9).map(|key| state.metric(MetricKey(key)).cloned()).collect(),
         leases: (0..9).map(|key| state.worker(WorkerKey(key)).map_or(0, |worker| worker.lease_ms)).collect(),
         owners: (0..100).map(|id| (state.owner(TrialId(id)), state.is_lost(TrialId(id)))).collect(),
     }

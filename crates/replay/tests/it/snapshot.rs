@@ -2,10 +2,10 @@
 //! bytes that are not exactly a snapshot are refused.
 
 use proptest::prelude::*;
-use trialog_ops::{Op, ParamKey, ParamRef, Record, SessionId, SessionRef, StudyId, TrialId};
+use trialog_ops::{MetricKey, Op, ParamKey, ParamRef, Record, SessionId, SessionRef, StudyId, TrialId};
 use trialog_replay::{SnapshotError, State, Verdict};
 
-use crate::golden::{CHANGES, LOG};
+use crate::golden::{CHANGES, LOG, METRICS};
 use crate::naive::{Bug, Derived, Probe};
 use crate::random::{dump, fold, ops, probes, records, single};
 use crate::table;
@@ -19,6 +19,9 @@ const GOLDEN_1: &str = include_str!("golden/snapshot-1.hex");
 
 /// The snapshot of [`LOG`] and then [`CHANGES`], in version 3.
 const GOLDEN_3: &str = include_str!("golden/snapshot-3.hex");
+
+/// The snapshot of all that and then [`METRICS`], in version 4.
+const GOLDEN_4: &str = include_str!("golden/snapshot-4.hex");
 
 const HEADER_LEN: usize = 32;
 const SECTION_HEADER_LEN: usize = 16;
@@ -47,6 +50,16 @@ fn changed_log() -> State {
     let mut state = golden_log();
     for (op, counter) in table::ops(CHANGES).into_iter().zip(0..) {
         let session = SessionRef::Id(SessionId([9; 16]));
+        state.apply(&Record { session, counter, ops: vec![op] }, &mut Vec::new());
+    }
+    state
+}
+
+/// The same with named metrics.
+fn measured_log() -> State {
+    let mut state = changed_log();
+    for (op, counter) in table::ops(METRICS).into_iter().zip(0..) {
+        let session = SessionRef::Id(SessionId([10; 16]));
         state.apply(&Record { session, counter, ops: vec![op] }, &mut Vec::new());
     }
     state
@@ -220,6 +233,7 @@ fn without_params(op: &Op) -> Op {
     if let Op::AddTrial { template, .. } = &mut op {
         template.params.retain(|param| matches!(param.param, ParamRef::Key(ParamKey(0))));
         template.reports.clear();
+        template.metrics.clear();
     }
     op
 }
@@ -258,14 +272,29 @@ fn version_3_is_written_as_ever_and_read_for_ever() {
     assert_eq!(words(&state), words(&read));
 }
 
-/// Version 3 is for states that need it, and a change must have been possible.
+#[test]
+fn version_4_is_written_as_ever_and_read_for_ever() {
+    let state = measured_log();
+    let (found, golden) = (hex(&written(&state)), from_hex(GOLDEN_4));
+    assert!(found == hex(&golden), "other bytes need another version of the format; they are\n{found}");
+    let read = State::read_snapshot(&golden).expect("the golden snapshot can be read");
+    assert_same(&state, &read, &[]);
+    let words = |state: &State| state.studies().map(|view| dump(&view)).collect::<Vec<_>>();
+    assert_eq!(words(&state), words(&read));
+    let names = |state: &State| (0..9).map(|key| state.metric(MetricKey(key)).cloned()).collect::<Vec<_>>();
+    assert_eq!(names(&state), names(&read));
+}
+
+/// Versions 3 and 4 are for states that need it, and a change must have been possible.
 #[test]
 fn a_version_that_is_not_needed_is_refused() {
     let mut bytes = golden_bytes();
-    bytes[8] = 3;
     let payloads = payloads(&bytes);
-    seal(&mut bytes, &payloads);
-    assert!(matches!(State::read_snapshot(&bytes), Err(SnapshotError::Damaged { .. })));
+    for version in [3, 4] {
+        bytes[8] = version;
+        seal(&mut bytes, &payloads);
+        assert!(matches!(State::read_snapshot(&bytes), Err(SnapshotError::Damaged { .. })));
+    }
     bytes[8] = 0;
     seal(&mut bytes, &payloads);
     assert!(matches!(State::read_snapshot(&bytes), Err(SnapshotError::Damaged { .. })));
@@ -276,6 +305,10 @@ fn every_cut_is_refused() {
     let changed = from_hex(GOLDEN_3);
     for len in 0..changed.len() {
         assert!(State::read_snapshot(&changed[..len]).is_err(), "cut to {len} bytes");
+    }
+    let measured = from_hex(GOLDEN_4);
+    for len in 0..measured.len() {
+        assert!(State::read_snapshot(&measured[..len]).is_err(), "cut to {len} bytes");
     }
     let bytes = golden_bytes();
     for len in 0..bytes.len() {
@@ -301,6 +334,7 @@ fn every_flipped_bit_is_refused() {
 fn what_is_announced_must_be_there() {
     announce(&golden_bytes());
     announce(&from_hex(GOLDEN_3));
+    announce(&from_hex(GOLDEN_4));
 }
 
 fn announce(golden: &[u8]) {
@@ -343,8 +377,8 @@ fn errors_say_what_is_the_matter() {
     };
     assert_eq!(refused(Vec::clear), SnapshotError::NotASnapshot);
     assert_eq!(refused(|bytes| bytes[0] = 0), SnapshotError::NotASnapshot);
-    let newer = refused(|bytes| bytes[8] = 4);
-    assert_eq!(newer, SnapshotError::NewerVersion { version: 4 });
+    let newer = refused(|bytes| bytes[8] = 5);
+    assert_eq!(newer, SnapshotError::NewerVersion { version: 5 });
     assert!(newer.to_string().contains("replay the log instead"), "{newer}");
     let damaged = refused(|bytes| bytes[HEADER_LEN + SECTION_HEADER_LEN] ^= 1);
     assert_eq!(

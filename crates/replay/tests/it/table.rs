@@ -19,6 +19,7 @@
 //! trial STUDY at TIME                                   claim TRIAL at TIME
 //! requeue TRIAL                                         finish TRIAL STATE [VALUE..] at TIME
 //! params TRIAL PARAM..                                  retract TRIAL KEY..
+//! measure TRIAL STEP METRIC:VALUE..
 //! report TRIAL STEP VALUE                               constraint TRIAL NAME VALUE
 //! attr TRIAL KEY=JSON                                   system-attr TRIAL KEY=JSON
 //! budget STUDY [trials N] [finished N] [until TIME]      retries STUDY N [reports]
@@ -27,14 +28,16 @@
 //! amend TRIAL [state STATE] [values [V..]] [user KEY[=JSON]..] [constraints NAME[:VALUE]..] NOTE
 //! undo TRIAL CHANGE NOTE                                skipped CODE
 //! sampled-at POSITION
-//! add STUDY STATE [values V..] [start T] [end T] [params PARAM..] [reports STEP:VALUE..] [user KEY=JSON..]
-//!     [system KEY=JSON..] [constraints NAME:VALUE..]
+//! add STUDY STATE [values V..] [start T] [end T] [params PARAM..] [reports STEP:VALUE..] [metrics [METRIC STEP:VALUE..]..]
+//!     [user KEY=JSON..] [system KEY=JSON..] [constraints NAME:VALUE..]
 //! ```
 //!
-//! A `NOTE` is `by WHO at TIME for REASON`, each of one word. A `PARAM` is `NAME=DISTRIBUTION:VALUE` or `KEY:VALUE`, a `KEY` is `k0`, a `DISTRIBUTION` is `float(0,1)`,
+//! A `NOTE` is `by WHO at TIME for REASON`, each of one word. A `PARAM` is `NAME=DISTRIBUTION:VALUE` or `KEY:VALUE`, a `KEY` is `k0`, a `METRIC` is a name or `m0`, a `DISTRIBUTION` is `float(0,1)`,
 //! `float(1,9,log)`, `float(0,1,0.25)`, the same with `int`, or `cat(a,1,1.0,true,null)`. The questions:
 //! `show STUDY`, `show-trial STUDY NUMBER`, `show-attrs STUDY`, `keys`, `where TRIAL`, `named NAME`,
-//! `session NAME`, `worker NAME`, `records`, `complete-at STUDY STEP`, `rung STUDY STEP DIRECTION VALUE`.
+//! `session NAME`, `worker NAME`, `records`, `metric-keys`, `reports-of STUDY NUMBER METRIC`,
+//! and, of the reports without a name or of a metric, `complete-at STUDY STEP [METRIC]`, `rung STUDY STEP DIRECTION VALUE [METRIC]`
+//! and `last-step STUDY [METRIC]`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Display, Write as _};
@@ -158,12 +161,20 @@ impl Log {
             ("session", [name]) => Ok(or_none(self.state.session_key(&session(name)))),
             ("worker", [name]) => Ok(self.worker_words(name)),
             ("records", []) => Ok(self.state.records().to_string()),
-            ("complete-at", [study, step]) => self.view(study).and_then(|view| {
-                let list = view.complete_at(number(step)?);
+            ("complete-at", [study, step, metric @ ..]) => self.view(study).and_then(|view| {
+                let list = view.series(metric.first().copied()).complete_at(number(step)?);
                 Ok(list.map_or("nothing".into(), |list| join(list.iter().map(|v| format!("{v:?}")), " ")))
             }),
-            ("rung", [study, step, way, value]) => self.view(study).and_then(|view| {
-                let rung = view.rung(number(step)?);
+            ("last-step", [study, metric @ ..]) => {
+                self.view(study).map(|view| or_none(view.series(metric.first().copied()).last_complete_step()))
+            }
+            ("reports-of", [study, trial, metric]) => self.view(study).and_then(|view| {
+                let trial = view.trial(TrialNumber(number(trial)?)).ok_or("there is no such trial")?;
+                Ok(pairs(trial.reports_of(metric)))
+            }),
+            ("metric-keys", []) => Ok(join((0..).map_while(|key| self.state.metric(MetricKey(key))), " ")),
+            ("rung", [study, step, way, value, metric @ ..]) => self.view(study).and_then(|view| {
+                let rung = view.series(metric.first().copied()).rung(number(step)?);
                 let better = rung.count_better(number(value)?, direction(way)?);
                 Ok(format!("{} reached, {better} better", rung.len()))
             }),
@@ -298,6 +309,27 @@ fn param(word: &str) -> Read<Param> {
     Ok(Param { param, value: number(value)? })
 }
 
+/// A metric by name, or by key as `m0`; `""` is the empty name.
+fn metric(word: &str) -> Read<MetricRef> {
+    Ok(match word.strip_prefix('m').and_then(|key| key.parse().ok()) {
+        Some(key) => MetricRef::Key(MetricKey(key)),
+        None => MetricRef::Name(word.trim_matches('"').to_owned()),
+    })
+}
+
+/// Each metric's word and then its reports.
+fn metrics(words: &[&str]) -> Read<Vec<MetricSeries>> {
+    let mut metrics: Vec<MetricSeries> = Vec::new();
+    for word in words {
+        if !word.contains(':') {
+            metrics.push(MetricSeries { metric: metric(word)?, reports: Vec::new() });
+            continue;
+        }
+        metrics.last_mut().ok_or("a report before its metric")?.reports.push(pair(word)?);
+    }
+    Ok(metrics)
+}
+
 fn all<T>(words: &[&str], read: impl Fn(&str) -> Read<T>) -> Read<Vec<T>> {
     words.iter().map(|word| read(word)).collect()
 }
@@ -339,6 +371,13 @@ fn op(text: &str) -> Read<Op> {
         ("params", words) => Op::SetParams { trial: trial()?, params: all(words, param)? },
         ("retract", words) => Op::RetractParams { trial: trial()?, params: all(words, key)? },
         ("report", [step, value]) => Op::Report { trial: trial()?, step: number(step)?, value: number(value)? },
+        ("measure", [step, values @ ..]) => {
+            let value = |word: &str| {
+                let (name, value) = word.rsplit_once(':').ok_or_else(|| format!("{word:?} has no value"))?;
+                Ok(MetricValue { metric: metric(name)?, value: number(value)? })
+            };
+            Op::ReportMetrics { trial: trial()?, step: number(step)?, values: all(values, value)? }
+        }
         ("finish", [word, values @ .., "at", at]) => {
             let state = final_state(word)?;
             Op::FinishTrial { trial: trial()?, state, values: all(values, number)?, end: time(at)? }
@@ -436,7 +475,8 @@ fn amendment(words: &[&str]) -> Read<Amendment> {
 }
 
 fn template(state: TrialState, words: &[&str]) -> Read<TrialTemplate> {
-    const SECTIONS: [&str; 8] = ["values", "start", "end", "params", "reports", "user", "system", "constraints"];
+    const SECTIONS: [&str; 9] =
+        ["values", "start", "end", "params", "reports", "metrics", "user", "system", "constraints"];
     let mut template = TrialTemplate::new(state);
     let mut rest = words;
     while let Some((section, after)) = rest.split_first() {
@@ -448,6 +488,7 @@ fn template(state: TrialState, words: &[&str]) -> Read<TrialTemplate> {
             "end" => template.end = words.first().map(|word| time(word)).transpose()?,
             "params" => template.params = all(words, param)?,
             "reports" => template.reports = all(words, pair)?,
+            "metrics" => template.metrics = metrics(words)?,
             "user" => template.user_attrs = all(words, attr)?,
             "system" => template.system_attrs = all(words, attr)?,
             "constraints" => template.constraints = all(words, pair)?,
@@ -493,6 +534,8 @@ fn reason_words(reason: &Reason) -> String {
         Reason::Incompatible { name } => format!("incompatible {name}"),
         Reason::BadParam { name } => format!("bad param {name}"),
         Reason::NoParam => "no param".into(),
+        Reason::NoMetric => "no metric".into(),
+        Reason::BadMetrics { detail } => format!("bad metrics, {detail}"),
         Reason::NoSession => "no session".into(),
         Reason::ValueCount { expected, found } => format!("{found} values for {expected}"),
         Reason::ConstraintSet { name } => format!("constraint set {name}"),
@@ -551,11 +594,12 @@ fn op_name(op: &Op) -> &'static str {
         Op::UndoAmendment { .. } => 24,
         Op::SampledAt { .. } => 25,
         Op::Skipped { .. } => 26,
+        Op::ReportMetrics { .. } => 27,
     }]
 }
 
 /// All kinds of ops.
-pub(crate) const OP_NAMES: [&str; 27] = [
+pub(crate) const OP_NAMES: [&str; 28] = [
     "CreateStudy",
     "DeleteStudy",
     "SetStudyUserAttr",
@@ -583,7 +627,12 @@ pub(crate) const OP_NAMES: [&str; 27] = [
     "UndoAmendment",
     "SampledAt",
     "Skipped",
+    "ReportMetrics",
 ];
+
+fn pairs(reports: &[(u64, f64)]) -> String {
+    join(reports.iter().map(|(step, value)| format!("{step}:{value:?}")), " ")
+}
 
 /// One line about a study: what is empty is left out.
 pub(crate) fn study_words(view: &StudyView) -> String {
@@ -597,6 +646,7 @@ pub(crate) fn study_words(view: &StudyView) -> String {
         }
     };
     say("metrics", join(view.metric_names().unwrap_or(&[]), " "));
+    say("reported", join(view.reported_metrics(), " "));
     if let Some(config) = view.config() {
         say("config", format!("{} {} {}", config.sampler.name, config.pruner.name, config.seed));
     }
@@ -646,7 +696,10 @@ pub(crate) fn trial_words(trial: TrialView<'_>) -> String {
         format!("{name}={} ({distribution})", trial.param_value(name).expect("the trial has the parameter"))
     });
     say("params", join(params, " "));
-    say("reports", join(trial.told_reports().iter().map(|(step, value)| format!("{step}:{value:?}")), " "));
+    say("reports", pairs(trial.told_reports()));
+    for (name, reports) in trial.told_metrics() {
+        say(name, pairs(reports));
+    }
     say("attrs", attrs_words(trial.user_attrs(), trial.system_attrs()));
     say("constraints", join(trial.constraints().map(|(name, value)| format!("{name}:{value:?}")), " "));
     if trial.is_lost() {

@@ -15,8 +15,8 @@ use trialog_codec::encode_record;
 use trialog_journal::{Durability, Error, Extent, History, Journal, Seq, SnapshotSource, Visitor};
 use trialog_journal_file::{FileJournal, Network, Options};
 use trialog_ops::{
-    Direction, Distribution, FinalState, Json, Op, Param, ParamDef, ParamRef, Record, SessionId, SessionRef,
-    StudyId, Timestamp, TrialId,
+    Direction, Distribution, FinalState, Json, MetricRef, MetricValue, Op, Param, ParamDef, ParamRef, Record,
+    SessionId, SessionRef, StudyId, Timestamp, TrialId,
 };
 use trialog_replay::State;
 use trialog_storage::{Snapshots, Storage};
@@ -429,7 +429,13 @@ impl Work {
                 let def = ParamDef { name: format!("x{}", self.draw.below(3)), distribution };
                 Op::SetParams { trial, params: vec![Param { param: ParamRef::Def(Box::new(def)), value }] }
             }
-            3 => Op::Report { trial, step: self.draw.below(8), value },
+            3 => match self.draw.below(8) {
+                step @ 0..6 => Op::Report { trial, step, value },
+                step => {
+                    let metric = |name: &str, value| MetricValue { metric: MetricRef::Name(name.into()), value };
+                    Op::ReportMetrics { trial, step, values: vec![metric("loss", value), metric("acc", -value)] }
+                }
+            },
             4 => Op::FinishTrial { trial, state: FinalState::Complete, values: vec![value], end: time },
             _ => {
                 let bytes = self.draw.below(u64::from(self.mix.attr_bytes_max) + 1) as usize;

@@ -83,6 +83,10 @@ fn a_live_source() {
             state.param_key(&state.studies().next().unwrap().params().next().unwrap().first().1.as_ref().clone())
         })
         .unwrap();
+    let metrics = |trial, step, values: &[(&str, f64)]| {
+        let value = |&(name, value): &(&str, f64)| MetricValue { metric: MetricRef::Name(name.into()), value };
+        Op::ReportMetrics { trial, step, values: values.iter().map(value).collect() }
+    };
     let one = |value| Param { param: ParamRef::Key(key), value };
     // Trial 1 runs, trial 5 waits.
     commit(
@@ -90,6 +94,8 @@ fn a_live_source() {
         vec![
             Op::SetParams { trial: id(1), params: vec![one(2.0)] },
             Op::Report { trial: id(1), step: 3, value: f64::NAN },
+            metrics(id(1), 3, &[("acc", f64::NAN), ("größe", 1.0)]),
+            metrics(id(1), 4, &[("acc", 0.5)]),
             Op::ClaimTrial { trial: id(5), start: Timestamp(44) },
             Op::SetParams { trial: id(5), params: vec![one(1.0)] },
             Op::VoidTrial { trial: id(2), note: note("bug") },
@@ -103,6 +109,8 @@ fn a_live_source() {
         vec![
             Op::RetractParams { trial: id(1), params: vec![key] },
             Op::SetConstraint { trial: id(1), name: "c".into(), value: 1.0 },
+            metrics(id(1), 3, &[("acc", 0.25)]),
+            metrics(id(1), 2, &[("acc", 0.25), ("f1", 0.75)]),
             Op::SetTrialUserAttr { trial: id(1), key: "k".into(), value: Json::from(1) },
             Op::FinishTrial {
                 trial: id(1),

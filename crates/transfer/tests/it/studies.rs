@@ -60,6 +60,10 @@ pub(crate) fn everything(storage: &Storage, name: &str) -> StudyView {
         param: ParamRef::Def(Box::new(ParamDef { name: name.into(), distribution: distribution.clone() })),
         value,
     };
+    let series = |name: &str, reports: &[_]| MetricSeries {
+        metric: MetricRef::Name(name.into()),
+        reports: reports.to_vec(),
+    };
     let cat = Distribution::categorical(choices).unwrap();
     let params = vec![
         param("f", &float(-1.0, 1.0, false, None), -0.0),
@@ -83,6 +87,10 @@ pub(crate) fn everything(storage: &Storage, name: &str) -> StudyView {
             (1, f64::from_bits(0x7ff8_0000_dead_beef)),
             (7, f64::NEG_INFINITY),
             (u64::MAX - 1, 5e-324),
+        ],
+        metrics: vec![
+            series("größe", &[(3, -0.0), (u64::MAX - 1, f64::NAN)]),
+            series("a b\"c", &[(0, f64::from_bits(0x7ff8_0000_dead_beef)), (1, f64::INFINITY)]),
         ],
         user_attrs: vec![("a".into(), json("[1, 2.50, NaN]")), ("b".into(), json("{\"$json\": \"x\"}"))],
         system_attrs: vec![("fixed_params".into(), json("{\"x\":1}"))],
