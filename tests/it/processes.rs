@@ -37,6 +37,7 @@ fn child() {
     if crate::leases::play(role, argument, &path)
         || crate::optuna::play(role, argument, &path)
         || crate::transfer::play(role, argument, &path)
+        || crate::rederive::play(role, argument, &path)
     {
         return;
     }

@@ -41,10 +41,15 @@ pub(crate) fn replay(args: &args::Replay) -> Outcome {
             json!({"trial": one.trial.0, "param": one.param, "found": one.found, "derived": one.derived, "position": one.position})
         })
         .collect();
+    let unknowns: Vec<Value> = derived
+        .unknowns
+        .iter()
+        .map(|one| json!({"trial": one.trial.0, "param": one.param, "why": one.why}))
+        .collect();
     let json = json!({
-        "same": derived.is_same(), "trials": derived.trials, "params_same": derived.same, "params_given": derived.given,
-        "params_unknown": derived.unknown, "unknown_why": derived.unknown_why, "params_different": derived.different,
-        "differences": differences,
+        "same": derived.is_same(), "trials": derived.trials, "params_same": derived.same, "params_earlier": derived.earlier,
+        "params_given": derived.given, "params_unknown": derived.unknown, "unknowns": unknowns,
+        "params_different": derived.different, "differences": differences,
     });
     args.format.print(&json, |out| {
         let word =
@@ -54,8 +59,15 @@ pub(crate) fn replay(args: &args::Replay) -> Outcome {
             "{word}: {} parameters of {} trials derived again, {} given",
             derived.same, derived.trials, derived.given
         )?;
-        if let Some(why) = &derived.unknown_why {
-            writeln!(out, "  {} cannot be derived: {why}", derived.unknown)?;
+        if derived.earlier > 0 {
+            writeln!(out, "  {} of them by a sampler that the log had named earlier", derived.earlier)?;
+        }
+        if let Some(first) = derived.unknowns.first() {
+            writeln!(
+                out,
+                "  {} cannot be derived, the first in trial {}: {}",
+                derived.unknown, first.trial, first.why
+            )?;
         }
         for difference in &derived.differences {
             writeln!(out, "  {difference}")?;
@@ -78,12 +90,12 @@ pub(crate) fn explain(args: &args::Explain) -> Outcome {
         .map(|param| {
             json!({
                 "param": param.name, "value": choice_json(&param.value.as_choice()), "how": word(param.how),
-                "seen": seen_json(&param.seen), "candidates": candidates_json(&param.candidates),
+                "why": param.why, "seen": param.seen.as_ref().map(seen_json), "candidates": candidates_json(&param.candidates),
             })
         })
         .collect();
     let json = json!({
-        "trial": why.trial.0, "sampler": component(&why.sampler), "pruner": component(&why.pruner),
+        "trial": why.trial.0, "sampler": component(&why.sampler), "says": why.says, "pruner": component(&why.pruner),
         "seen": why.seen.as_ref().map(seen_json), "params": params, "candidates": candidates_json(&why.candidates), "pruned": why.pruned,
     });
     args.format.print(&json, |out| {
@@ -91,19 +103,20 @@ pub(crate) fn explain(args: &args::Explain) -> Outcome {
         if let Some(sampler) = &why.sampler {
             writeln!(out, "  sampler {} {}", sampler.name, faint(sampler.options.as_str()))?;
         }
+        if let Some(says) = &why.says {
+            writeln!(out, "  it said: {says}")?;
+        }
         match &why.seen {
             Some(seen) => writeln!(out, "  it saw {}", seen_words(seen))?,
             None => writeln!(out, "  what it saw is not in the log")?,
         }
         for param in &why.params {
-            writeln!(
-                out,
-                "  {} = {}: {}; it saw {}",
-                param.name,
-                param.value,
-                sentence(param.how),
-                seen_words(&param.seen)
-            )?;
+            write!(out, "  {} = {}: {}", param.name, param.value, sentence(param.how))?;
+            match (&param.why, &param.seen) {
+                (Some(why), _) => writeln!(out, ", since {why}")?,
+                (None, Some(seen)) => writeln!(out, "; it saw {}", seen_words(seen))?,
+                (None, None) => writeln!(out)?,
+            }
         }
         let alone = why.params.iter().flat_map(|param| &param.candidates);
         let mut weighed: Vec<&Candidate> = why.candidates.iter().chain(alone).collect();
@@ -151,6 +164,7 @@ fn word(how: How) -> &'static str {
     match how {
         How::Enqueued => "enqueued",
         How::Only => "only",
+        How::Kept => "kept",
         How::Together => "together",
         How::Alone => "alone",
         How::Otherwise => "otherwise",
@@ -162,6 +176,7 @@ fn sentence(how: How) -> &'static str {
     match how {
         How::Enqueued => "somebody enqueued it",
         How::Only => "there is no other value",
+        How::Kept => "the trial had it from an earlier attempt",
         How::Together => "the sampler proposed it together with the others",
         How::Alone => "the sampler drew it by itself",
         How::Otherwise => "the sampler, asked again, says something else",

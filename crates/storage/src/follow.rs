@@ -31,6 +31,14 @@ pub struct Met<'a> {
     pub state: &'a State,
 }
 
+/// What a reader of a log comes by.
+pub enum Step<'a> {
+    /// A record.
+    Record(Met<'a>),
+    /// The state in the place of records that a compaction has folded away.
+    Base(&'a State),
+}
+
 impl Storage {
     /// A reader that begins where the log does.
     #[must_use]
@@ -56,10 +64,25 @@ impl Follower {
     /// # Errors
     /// As [`Storage::refresh`]; everything before the trouble has been handed over.
     pub fn advance(&mut self, visit: &mut dyn FnMut(Met<'_>) -> ControlFlow<()>) -> Result<(), Error> {
+        self.advance_by_step(&mut |step| match step {
+            Step::Record(met) => visit(met),
+            Step::Base(_) => ControlFlow::Continue(()),
+        })
+    }
+
+    /// The same, with word of each jump over folded records: for those who want to see the state behind it before the next
+    /// record comes.
+    ///
+    /// # Errors
+    /// As [`Follower::advance`].
+    pub fn advance_by_step(&mut self, visit: &mut dyn FnMut(Step<'_>) -> ControlFlow<()>) -> Result<(), Error> {
         loop {
-            match self.read_on(visit) {
+            match self.read_on(&mut |met| visit(Step::Record(met))) {
                 Err(Error::Journal(folded @ trialog_journal::Error::Folded { .. })) => {
                     self.state = crate::base_after(&*self.journal, self.state.records(), folded)?;
+                    if visit(Step::Base(&self.state)).is_break() {
+                        return Ok(());
+                    }
                 }
                 other => return other,
             }

@@ -12,7 +12,7 @@ mod session;
 pub use compaction::Compaction;
 pub use dialect::{Dialect, LocalClock, OptunaDialect};
 pub use error::Error;
-pub use follow::{Follower, Met};
+pub use follow::{Follower, Met, Step};
 /// How lines of Optuna's journals are spaced.
 pub use trialog_codec::optuna::Spacing;
 

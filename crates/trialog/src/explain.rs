@@ -1,32 +1,29 @@
 //! Why a trial has its parameters, and why it was pruned: from the log alone, by asking the same sampler and the same pruner at
 //! the same places again.
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
-use std::sync::Arc;
-
-use trialog_ops::{ComponentSpec, FinalState, Op, ParamDef, ParamRef, ParamValue, TrialNumber, TrialState};
+use trialog_ops::{ComponentSpec, FinalState, Op, ParamValue, TrialNumber, TrialState};
 use trialog_pruners::Decision;
-use trialog_replay::{StudyView, TrialView, Verdict};
-use trialog_samplers::{Asked, Candidate};
-use trialog_storage::Met;
+use trialog_replay::{StudyView, Verdict};
+use trialog_samplers::Candidate;
 
 use crate::error::Result;
+use crate::oracle::{Gathered, Oracle, Saw};
 use crate::study::Study;
-use crate::trial;
 
 /// What is behind a trial.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     /// The trial.
     pub trial: TrialNumber,
-    /// The sampler that the log names, with its options.
+    /// The sampler that the log named when the trial began, with its options; the one it names now, if that was folded away.
     pub sampler: Option<ComponentSpec>,
-    /// The pruner that the log names, with its options.
+    /// What the sampler said of itself then, if it has a choice of what to do.
+    pub says: Option<String>,
+    /// The pruner that the log named when the trial ended, with its options; now, if the trial runs or that was folded away.
     pub pruner: Option<ComponentSpec>,
-    /// What could be seen when it began; none if that was folded away, or if it was added as it is.
+    /// What could be seen when it began, the last time that it did; none if that was folded away, or if it was added as it is.
     pub seen: Option<Seen>,
-    /// Its parameters, in the order in which they were set.
+    /// Its parameters, in the order in which they were set; those that it was added with are not among them.
     pub params: Vec<ParamExplanation>,
     /// What the sampler weighed for the parameters that it proposed together, if it did.
     pub candidates: Vec<Candidate>,
@@ -58,8 +55,10 @@ pub struct ParamExplanation {
     pub value: ParamValue,
     /// How it came by it.
     pub how: How,
-    /// What could be seen then.
-    pub seen: Seen,
+    /// Why nobody can say how, if nobody can.
+    pub why: Option<String>,
+    /// What could be seen then; none if that was folded away.
+    pub seen: Option<Seen>,
     /// What the sampler weighed for this parameter alone, if it did.
     pub candidates: Vec<Candidate>,
 }
@@ -72,140 +71,141 @@ pub enum How {
     Enqueued,
     /// There is only one value.
     Only,
+    /// An earlier attempt at the trial had it, or it had it itself before it went back into the queue.
+    Kept,
     /// The sampler proposed it together with the others, from all that it saw.
     Together,
     /// The sampler drew it by itself: it was not among what all trials before had in common.
     Alone,
-    /// The sampler, asked again, says something else: another program or version chose it.
+    /// The sampler, asked again, says something else: another program or version chose it, or somebody changed the log.
     Otherwise,
-    /// Nobody here can say: the log names no sampler, or one that this program does not know.
+    /// Nobody here can say: what the sampler saw was folded away or is not told, or the log names no sampler that this program
+    /// knows.
     Unknown,
 }
 
+/// Where in the log the trial began, was last reported to, and ended.
+#[derive(Default)]
+struct Life {
+    begun: Option<u64>,
+    reported: Option<u64>,
+    /// The position before the end, and true if it is that of a pruned trial.
+    ended: Option<(u64, bool)>,
+}
+
 impl Study {
-    /// Why a trial has its parameters, and why it was pruned. Reads the log up to the trial's end.
+    /// Why a trial has its parameters, and why it was pruned. Reads the log twice.
     ///
     /// # Errors
     /// No such trial ([`Error::is_not_found`](crate::Error::is_not_found)), or what the log says.
     pub fn explain(&self, number: TrialNumber) -> Result<Explanation> {
         let trial = self.trial(number)?;
-        let view = self.view()?;
-        let config = view.config().cloned();
-        let sampler = config.as_ref().and_then(|config| trialog_samplers::from_spec(&config.sampler).ok());
-        let pruner = config.as_ref().and_then(|config| trialog_pruners::from_spec(&config.pruner).ok());
+        let config = self.view()?.config().cloned();
         let mut explanation = Explanation {
             trial: number,
             sampler: config.as_ref().map(|config| config.sampler.clone()),
-            pruner: config.as_ref().map(|config| config.pruner.clone()),
+            says: None,
+            pruner: config.map(|config| config.pruner),
             seen: None,
             params: Vec::new(),
             candidates: Vec::new(),
             pruned: None,
         };
-        let seed = self.seed();
-        let mut views: HashMap<u64, StudyView> = HashMap::new();
-        let mut before: Option<StudyView> = None;
-        let mut last = None;
-        self.storage().follow().advance(&mut |met: Met<'_>| {
+        let mut life = Life::default();
+        let Gathered { oracle, mut due, .. } = Oracle::gather(self, Some(trial.id), &mut |met| {
             let behind = met.seq.0 + 1;
-            let mut sampled_at = None;
             for (op, verdict) in met.record.ops.iter().zip(met.verdicts) {
                 match (op, verdict) {
-                    (Op::SampledAt { position }, _) => sampled_at = Some(*position),
-                    (Op::CreateTrial { .. }, Verdict::Trial { id, .. }) if *id == trial.id => last = Some(behind),
-                    (Op::ClaimTrial { trial: id, .. }, Verdict::Applied) if *id == trial.id => last = Some(behind),
-                    (Op::SetParams { trial: id, params }, Verdict::Applied) if *id == trial.id => {
-                        let at = sampled_at.or(last);
-                        last = Some(behind);
-                        let Some(view) = at.and_then(|at| views.get(&at)) else { continue };
-                        let together = sampler
-                            .as_ref()
-                            .map(|sampler| sampler.sample_relative(view, number, seed))
-                            .unwrap_or_default();
-                        for param in params {
-                            let def = match &param.param {
-                                ParamRef::Key(key) => met.state.param(*key).cloned(),
-                                ParamRef::Def(def) => Some(Arc::new(ParamDef::clone(def))),
-                            };
-                            let Some(def) = def else { continue };
-                            let found = param.value;
-                            let alone = || {
-                                let sampler = sampler.as_ref()?;
-                                let distribution = &def.distribution;
-                                Some(
-                                    sampler
-                                        .sample_independent(view, number, seed, &def.name, distribution)
-                                        .to_bits(),
-                                )
-                            };
-                            let proposed = together.iter().find(|(_, known, _)| known.name == def.name);
-                            let how = if trial::fixed_params(view, number).contains_key(&def.name) {
-                                How::Enqueued
-                            } else if def.distribution.single() == Some(found) {
-                                How::Only
-                            } else if sampler.is_none() {
-                                How::Unknown
-                            } else if proposed.is_some_and(|(_, _, value)| value.to_bits() == found.to_bits()) {
-                                How::Together
-                            } else if alone() == Some(found.to_bits()) {
-                                How::Alone
-                            } else {
-                                How::Otherwise
-                            };
-                            let weighed = |asked: Asked<'_>| {
-                                sampler
-                                    .as_ref()
-                                    .map(|sampler| sampler.candidates(view, number, seed, asked))
-                                    .unwrap_or_default()
-                            };
-                            if how == How::Together && explanation.candidates.is_empty() {
-                                explanation.candidates = weighed(Asked::Together);
-                            }
-                            let candidates = match how {
-                                How::Alone => weighed(Asked::Alone(&def.name, &def.distribution)),
-                                _ => Vec::new(),
-                            };
-                            explanation.params.push(ParamExplanation {
-                                name: def.name.clone(),
-                                value: def.distribution.to_external(found),
-                                how,
-                                seen: seen(view),
-                                candidates,
-                            });
-                        }
+                    (Op::CreateTrial { .. }, Verdict::Trial { id, .. }) if *id == trial.id => {
+                        life.begun = Some(behind);
                     }
-                    (Op::FinishTrial { trial: id, state: FinalState::Pruned, .. }, _) if *id == trial.id => {
-                        let decision =
-                            before.as_ref().zip(pruner.as_ref()).map(|(view, pruner)| pruner.decide(view, number));
-                        explanation.pruned = Some(match decision {
-                            Some(Decision::Prune { reason, .. }) => reason,
-                            Some(Decision::Shadow { reason }) => {
-                                format!("by no pruner: the one that the log names is in a shadow, where it says {reason}")
-                            }
-                            Some(Decision::Continue) => {
-                                "the pruner that the log names would not have stopped it".to_owned()
-                            }
-                            None => "the log names no pruner that this program knows".to_owned(),
-                        });
+                    (Op::ClaimTrial { trial: id, .. }, Verdict::Applied) if *id == trial.id => {
+                        life.begun = Some(behind);
+                    }
+                    (Op::Report { trial: id, .. }, Verdict::Applied) if *id == trial.id => {
+                        life.reported = Some(behind);
+                    }
+                    (Op::FinishTrial { trial: id, state, .. }, Verdict::Applied) if *id == trial.id => {
+                        life.ended = Some((met.seq.0, *state == FinalState::Pruned));
                     }
                     _ => {}
                 }
             }
-            let Some(view) = met.state.view(self.id()) else { return ControlFlow::Continue(()) };
-            let is_begun = view.trial(number).is_some();
-            if is_begun {
-                if explanation.seen.is_none()
-                    && view.trial(number).map(TrialView::state) == Some(TrialState::Running)
-                {
-                    explanation.seen = Some(seen(&view));
-                }
-                views.insert(behind, view.clone());
-            }
-            let is_over = view.trial(number).is_some_and(|trial| trial.state().is_finished());
-            before = Some(view);
-            if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
+        // It was pruned somewhere between its last report and its end.
+        let pruned = life.ended.filter(|(_, is_pruned)| *is_pruned);
+        let decided = pruned.map(|(end, _)| (life.reported.map_or(end, |reported| reported.min(end)), end));
+        for at in [life.begun, life.ended.map(|(end, _)| end), decided.map(|(reported, _)| reported)] {
+            at.map(|at| due.entry(at).or_default());
+        }
+        oracle.ask(self, due, &mut |oracle, saw, position, suggestions| {
+            let view = match saw {
+                Saw::View(view) => Some(view),
+                Saw::Folded | Saw::NoStudy => None,
+            };
+            if let Some(view) = view.filter(|_| life.begun == Some(position)) {
+                explanation.seen = Some(seen(view));
+                if let Some(config) = view.config() {
+                    explanation.sampler = Some(config.sampler.clone());
+                    let built = trialog_samplers::from_spec(&config.sampler).ok();
+                    explanation.says = built.and_then(|sampler| sampler.explain(view));
+                }
+            }
+            for suggestion in suggestions {
+                for judged in oracle.judge(saw, &suggestion) {
+                    let mut weighed =
+                        || view.map(|view| oracle.candidates(view, number, &judged)).unwrap_or_default();
+                    let candidates = match judged.how {
+                        How::Together if explanation.candidates.is_empty() => {
+                            explanation.candidates = weighed();
+                            Vec::new()
+                        }
+                        How::Alone => weighed(),
+                        _ => Vec::new(),
+                    };
+                    let name = judged.def.name.clone();
+                    // What it was given anew counts.
+                    explanation.params.retain(|param| param.name != name);
+                    explanation.params.push(ParamExplanation {
+                        name,
+                        value: judged.def.distribution.to_external(judged.found),
+                        how: judged.how,
+                        why: judged.why,
+                        seen: view.map(seen),
+                        candidates,
+                    });
+                }
+            }
+            let is_end = life.ended.is_some_and(|(end, _)| end == position);
+            if let Some(config) = view.and_then(StudyView::config).filter(|_| is_end) {
+                explanation.pruner = Some(config.pruner.clone());
+            }
+            if let Some((_, end)) = decided.filter(|(reported, end)| [*reported, *end].contains(&position))
+                && let Some(reason) = view.and_then(|view| why_pruned(view, number, position == end))
+            {
+                explanation.pruned.get_or_insert(reason);
+            }
+        })?;
+        if explanation.pruned.is_none() && decided.is_some() {
+            explanation.pruned = Some("what its pruner saw was folded away by a compaction".to_owned());
+        }
+        // What was proposed and never asked for was taken back.
+        explanation.params.retain(|param| trial.params.iter().any(|(name, _)| name == param.name));
         Ok(explanation)
+    }
+}
+
+/// Why the study's pruner would stop the trial; none if it would not, unless nobody is asked after this.
+fn why_pruned(view: &StudyView, number: TrialNumber, is_last: bool) -> Option<String> {
+    let pruner = view.config().and_then(|config| trialog_pruners::from_spec(&config.pruner).ok());
+    match pruner.map(|pruner| pruner.decide(view, number)) {
+        Some(Decision::Prune { reason, .. }) => Some(reason),
+        _ if !is_last => None,
+        Some(Decision::Shadow { reason }) => {
+            Some(format!("by no pruner: the one that the log names is in a shadow, where it says {reason}"))
+        }
+        Some(Decision::Continue) => Some("the pruner that the log names would not have stopped it".to_owned()),
+        None => Some("the log names no pruner that this program knows".to_owned()),
     }
 }
 

@@ -28,6 +28,7 @@ mod new_trial;
 mod open;
 mod optimize;
 mod optuna;
+mod oracle;
 mod space;
 mod storage;
 mod study;
@@ -52,7 +53,7 @@ pub use table::{Table, TableError};
 pub use transfer::At;
 pub use trial::{Pruned, Trial};
 pub use values::Values;
-pub use verify::{Difference, Rederived};
+pub use verify::{Difference, Rederived, Underived};
 
 /// What a medium must be able to do, for [`OpenOptions::open_journal`].
 pub use trialog_journal as journal;
@@ -67,7 +68,7 @@ pub use trialog_replay::{Amended, Change, ChangeKind, Digest, Late, StudyView, T
 /// Where to look next.
 pub use trialog_samplers as samplers;
 /// A log, record by record; see [`Storage::follow`].
-pub use trialog_storage::{Follower, Met};
+pub use trialog_storage::{Follower, Met, Step};
 /// Studies from one storage to another, and from files: the options and reports of [`Storage`]'s methods.
 pub use trialog_transfer as transfers;
 

@@ -67,12 +67,27 @@ pub struct Trial {
     last: u64,
 }
 
-#[derive(Debug)]
-struct Proposal {
+/// A parameter that a trial has before its objective asks for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Proposal {
     key: ParamKey,
-    def: Arc<ParamDef>,
-    value: f64,
+    pub(crate) def: Arc<ParamDef>,
+    pub(crate) value: f64,
     used: bool,
+}
+
+/// Where a parameter's value comes from that was not proposed with this very distribution.
+pub(crate) enum Source<'a> {
+    /// From whoever enqueued the trial.
+    Enqueued(f64),
+    /// From nowhere: this was enqueued, and does not fit.
+    Misfit(&'a Choice),
+    /// There is only one.
+    Only(f64),
+    /// What was proposed when the trial began still fits.
+    Proposed(f64),
+    /// From the sampler, which must be asked for it alone.
+    Sampler,
 }
 
 impl Trial {
@@ -81,19 +96,7 @@ impl Trial {
         let fixed = fixed_params(&view, number);
         // Another attempt at a lost trial, or one that went back into the queue, has parameters already.
         let given = given_params(&view, number);
-        let sampled = study.sample_relative(&view, number)?.into_iter().filter_map(|(key, def, sampled)| {
-            if given.iter().any(|given| given.def.name == def.name) {
-                return None;
-            }
-            let value = match fixed.get(&def.name) {
-                // One that does not fit is no proposal, and an error as soon as the objective asks for it.
-                Some(choice) => internal(&def.distribution, choice)?,
-                // Neither is one that no sampler may make.
-                None => Some(sampled).filter(|&sampled| is_drawn(&def.distribution, sampled))?,
-            };
-            Some(Proposal { key, def, value, used: false })
-        });
-        let proposals: Vec<Proposal> = sampled.collect();
+        let proposals = proposals(study.sample_relative(&view, number)?, &fixed, &given);
         let sampled_at = view.position();
         // Whoever changes what a view still shows must copy it first.
         drop(view);
@@ -246,21 +249,18 @@ impl Trial {
 
     /// The value of a parameter that was not proposed with this very distribution, and where it was sampled if it was.
     fn choose(&self, name: &str, distribution: &Distribution, proposed: Option<f64>) -> Result<(f64, Option<u64>)> {
-        if let Some(choice) = self.fixed.get(name) {
-            let Some(value) = internal(distribution, choice) else {
+        match source(self.fixed.get(name), distribution, proposed) {
+            Source::Enqueued(value) => {
+                self.warn_if_outside(name, distribution, value);
+                Ok((value, None))
+            }
+            Source::Misfit(choice) => {
                 let detail =
                     format!("trial {} was enqueued with {name} = {choice}, but it is {distribution}", self.number);
-                return Err(Error::invalid(detail));
-            };
-            self.warn_if_outside(name, distribution, value);
-            return Ok((value, None));
-        }
-        if let Some(only) = distribution.single() {
-            return Ok((only, None));
-        }
-        match proposed {
-            Some(value) if distribution.contains(value) => Ok((value, None)),
-            _ => {
+                Err(Error::invalid(detail))
+            }
+            Source::Only(value) | Source::Proposed(value) => Ok((value, None)),
+            Source::Sampler => {
                 let view = self.study.storage().view(self.study.id())?;
                 let value = self.study.sample_independent(&view, self.number, name, distribution)?;
                 if is_drawn(distribution, value) {
@@ -398,6 +398,46 @@ fn is_drawn(distribution: &Distribution, value: f64) -> bool {
     }
 }
 
+/// What a sampler's answer comes to: without what the trial has already, and with what it was enqueued with.
+pub(crate) fn proposals(
+    sampled: Vec<trialog_samplers::Proposal>,
+    fixed: &BTreeMap<String, Choice>,
+    given: &[Proposal],
+) -> Vec<Proposal> {
+    let wanted = sampled.into_iter().filter_map(|(key, def, sampled)| {
+        if given.iter().any(|given| given.def.name == def.name) {
+            return None;
+        }
+        let value = match fixed.get(&def.name) {
+            // One that does not fit is no proposal, and an error as soon as the objective asks for it.
+            Some(choice) => internal(&def.distribution, choice)?,
+            // Neither is one that no sampler may make.
+            None => Some(sampled).filter(|&sampled| is_drawn(&def.distribution, sampled))?,
+        };
+        Some(Proposal { key, def, value, used: false })
+    });
+    wanted.collect()
+}
+
+/// Who decides on a parameter that was enqueued so, if it was, and proposed so, with another distribution.
+pub(crate) fn source<'a>(
+    fixed: Option<&'a Choice>,
+    distribution: &Distribution,
+    proposed: Option<f64>,
+) -> Source<'a> {
+    if let Some(choice) = fixed {
+        return internal(distribution, choice).map_or(Source::Misfit(choice), Source::Enqueued);
+    }
+    if let Some(only) = distribution.single() {
+        return Source::Only(only);
+    }
+    match proposed {
+        // The range may have changed since.
+        Some(value) if distribution.contains(value) => Source::Proposed(value),
+        _ => Source::Sampler,
+    }
+}
+
 fn repeated(first: &ParamDef, now: &Distribution, value: f64) -> Result<f64> {
     if !first.distribution.is_compatible(now) {
         let (name, now) = (first.name.clone(), now.to_string());
@@ -420,7 +460,8 @@ fn internal(distribution: &Distribution, choice: &Choice) -> Option<f64> {
     distribution.to_internal(&ParamValue::Categorical(choice.clone()))
 }
 
-fn given_params(view: &StudyView, number: TrialNumber) -> Vec<Proposal> {
+/// What a trial has already: another attempt at it had, or it went back into the queue.
+pub(crate) fn given_params(view: &StudyView, number: TrialNumber) -> Vec<Proposal> {
     let Some(trial) = view.trial(number) else { return Vec::new() };
     let given = trial.params().filter_map(|(name, distribution, value)| {
         let def = Arc::new(ParamDef { name: name.to_owned(), distribution: distribution.clone() });

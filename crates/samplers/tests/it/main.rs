@@ -14,3 +14,4 @@ mod qmc;
 mod study;
 mod tpe;
 mod valid;
+mod zoo;

@@ -23,7 +23,14 @@ impl Study {
         Study::new(&[Direction::Minimize])
     }
 
-    fn apply(&mut self, op: Op) {
+    /// A study as another process has it after a restart.
+    pub(crate) fn restarted(&self) -> Study {
+        let mut bytes = Vec::new();
+        self.state.write_snapshot(&mut bytes);
+        Study { state: State::read_snapshot(&bytes).unwrap(), counter: self.counter }
+    }
+
+    pub(crate) fn apply(&mut self, op: Op) {
         self.counter += 1;
         let session = SessionRef::Id(SessionId([7; 16]));
         let mut verdicts = Vec::new();
