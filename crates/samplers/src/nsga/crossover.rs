@@ -28,6 +28,13 @@ impl Draws for Stream {
 /// parent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Crossover {
+    /// Uniform for seven children of ten, and BLX-alpha with an `alpha` of 0.5 for the others. Exchanges keep what is
+    /// good in one coordinate, whatever the others are; blends find what no parent has. What of a blend is outside the
+    /// range is moved to its end, where the best often is.
+    Mixed {
+        /// How likely the second parent's coordinate is taken where it is uniform. In `[0, 1]`; default 0.5.
+        swapping_prob: f64,
+    },
     /// Each coordinate from one of two parents.
     ///
     /// Syswerda, "Uniform crossover in genetic algorithms" (ICGA 1989).
@@ -93,7 +100,11 @@ impl Crossover {
     #[must_use]
     pub fn parents(self) -> usize {
         match self {
-            Crossover::Uniform { .. } | Crossover::BlxAlpha { .. } | Crossover::Sbx(_) | Crossover::Vsbx(_) => 2,
+            Crossover::Mixed { .. }
+            | Crossover::Uniform { .. }
+            | Crossover::BlxAlpha { .. }
+            | Crossover::Sbx(_)
+            | Crossover::Vsbx(_) => 2,
             Crossover::Spx { .. } | Crossover::Undx { .. } => 3,
         }
     }
@@ -110,8 +121,18 @@ impl Crossover {
         objectives: usize,
         draws: &mut impl Draws,
     ) -> Vec<f64> {
+        /// How many children are blends where both kinds are.
+        const BLENDS: f64 = 0.3;
         assert!(parents.len() >= self.parents(), "a crossover has all of its parents");
         match self {
+            Crossover::Mixed { swapping_prob } if draws.uniform() >= BLENDS => {
+                Crossover::Uniform { swapping_prob }.child(parents, bounds, objectives, draws)
+            }
+            Crossover::Mixed { .. } => {
+                let mut child = Crossover::BlxAlpha { alpha: 0.5 }.child(parents, bounds, objectives, draws);
+                child.iter_mut().zip(bounds).for_each(|(x, [low, high])| *x = x.max(*low).min(*high));
+                child
+            }
             Crossover::Uniform { swapping_prob } => {
                 let pair = parents[0].iter().zip(&parents[1]);
                 pair.map(|(a, b)| if draws.uniform() >= swapping_prob { *b } else { *a }).collect()

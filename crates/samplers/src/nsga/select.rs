@@ -1,9 +1,10 @@
-//! Who of a generation and its parents become the next parents: ranks first, and among the last rank that does not fit
+//! Who of new trials and the parents become the next parents: ranks first, and among the last rank that does not fit
 //! those who are least crowded (NSGA-II), or who stand for directions that few others stand for (NSGA-III).
 
 use std::cmp::Ordering;
 
 use trialog_numerics::{Points, Stream, crowding_distances, nearest_directions, non_dominated_ranks, normalized};
+use trialog_ops::TrialNumber;
 
 /// A trial that may have children.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,39 @@ impl Member {
             (true, false) => false,
             (true, true) => self.violation < other.violation,
         }
+    }
+}
+
+/// Trials that may have children, and who of two of them comes before the other in a tournament.
+#[derive(Debug)]
+pub(crate) struct Parents {
+    pub(crate) members: Vec<Member>,
+    /// Rank and crowding distance within the rank of each.
+    standing: Vec<(u32, f64)>,
+}
+
+impl Parents {
+    pub(crate) fn new(members: Vec<Member>) -> Parents {
+        let ranks = ranks(&members);
+        let mut standing: Vec<(u32, f64)> = ranks.iter().map(|&rank| (rank, 0.0)).collect();
+        let mut order: Vec<usize> = (0..members.len()).collect();
+        order.sort_by_key(|&at| ranks[at]);
+        for front in order.chunk_by(|&a, &b| ranks[a] == ranks[b]) {
+            for (&at, distance) in front.iter().zip(distances(&members, front)) {
+                standing[at].1 = distance;
+            }
+        }
+        Parents { members, standing }
+    }
+
+    /// Crowded comparison (Deb et al. 2002, section III B): the better rank, and of one rank the less crowded.
+    pub(crate) fn precedes(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (self.standing[a], self.standing[b]);
+        a.0 < b.0 || (a.0 == b.0 && a.1 > b.1)
+    }
+
+    pub(crate) fn numbers(&self) -> Vec<TrialNumber> {
+        self.members.iter().map(|member| TrialNumber(member.number)).collect()
     }
 }
 
@@ -82,13 +116,18 @@ pub(crate) fn ranks(members: &[Member]) -> Vec<u32> {
 
 /// Earlier trials first among equals.
 fn least_crowded(members: &[Member], edge: &[usize], count: usize) -> Vec<usize> {
-    let dims = members.first().map_or(0, |member| member.losses.len());
-    let losses: Vec<f64> = edge.iter().flat_map(|&at| &members[at].losses).copied().collect();
-    let distances = crowding_distances(Points::new(&losses, dims));
+    let distances = distances(members, edge);
     let mut order: Vec<usize> = (0..edge.len()).collect();
     let by_distance = |a: &usize, b: &usize| distances[*b].partial_cmp(&distances[*a]).unwrap_or(Ordering::Equal);
     order.sort_by(|a, b| by_distance(a, b).then(members[edge[*a]].number.cmp(&members[edge[*b]].number)));
     order.into_iter().take(count).map(|at| edge[at]).collect()
+}
+
+/// The crowding distances of some members among each other.
+fn distances(members: &[Member], of: &[usize]) -> Vec<f64> {
+    let dims = members.first().map_or(0, |member| member.losses.len());
+    let losses: Vec<f64> = of.iter().flat_map(|&at| &members[at].losses).copied().collect();
+    crowding_distances(Points::new(&losses, dims))
 }
 
 /// Deb and Jain 2014, algorithm 4: again and again a direction that fewest stand for gets one of the members on its
@@ -130,4 +169,71 @@ fn niched(
         counts[direction] += 1;
     }
     chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(text: &str) -> Vec<f64> {
+        text.split_whitespace().map(|word| word.parse().expect("a number")).collect()
+    }
+
+    /// Whole populations contend with the parents of the one before. See `tests/golden/nsga.py` for the form of a case.
+    fn check_parents(golden: &str) {
+        let (mut size, mut header) = (0, "");
+        let (mut signs, mut trials): (Vec<f64>, Vec<Member>) = (Vec::new(), Vec::new());
+        for line in golden.lines() {
+            if let Some(rest) = line.strip_prefix("case ") {
+                header = rest;
+                let mut words = rest.split(' ');
+                size = words.next().expect("a size").parse().expect("a number");
+                signs = words.map(|word| if word == "maximize" { -1.0 } else { 1.0 }).collect();
+                trials.clear();
+            } else if let Some(expected) = line.strip_prefix("parents") {
+                let parents = trials.chunks_exact(size).fold(Vec::new(), |parents, population| {
+                    elite(population.iter().cloned().chain(parents).collect(), size, Cut::Crowding)
+                });
+                let mut parents: Vec<f64> = parents.iter().map(|member| f64::from(member.number)).collect();
+                parents.sort_by(f64::total_cmp);
+                assert_eq!(parents, numbers(expected), "{header}");
+            } else {
+                let (values, constraints) = line.split_once('|').expect("values and constraints");
+                let losses = numbers(values).iter().zip(&signs).map(|(value, sign)| value * sign).collect();
+                let violation = numbers(constraints).iter().map(|value| value.max(0.0)).sum();
+                trials.push(Member { number: trials.len() as u32, losses, violation });
+            }
+        }
+    }
+
+    #[test]
+    fn parents_are_optunas() {
+        check_parents(include_str!("../../tests/golden/nsga-optuna-5.0.0.txt"));
+    }
+
+    #[test]
+    #[should_panic(expected = "2 minimize")]
+    fn canary() {
+        check_parents("case 2 minimize\n1.0 |\n2.0 |\n0.5 |\n3.0 |\nparents 0 1");
+    }
+
+    /// Five on a front, of which the second has near neighbours, one behind them, and one that is infeasible.
+    #[test]
+    fn tournaments_go_by_rank_and_then_by_crowding() {
+        let member = |number, losses: [f64; 2], violation| Member { number, losses: losses.to_vec(), violation };
+        let parents = Parents::new(vec![
+            member(0, [0.0, 1.0], 0.0),
+            member(1, [0.1, 0.9], 0.0),
+            member(2, [0.2, 0.8], 0.0),
+            member(3, [0.6, 0.4], 0.0),
+            member(4, [1.0, 0.0], 0.0),
+            member(5, [1.0, 1.0], 0.0),
+            member(6, [0.0, 0.0], 0.1),
+        ]);
+        let order = [0, 3, 2, 1, 5, 6];
+        for (place, &a) in order.iter().enumerate() {
+            assert!(order[place + 1..].iter().all(|&b| parents.precedes(a, b) && !parents.precedes(b, a)), "{a}");
+        }
+        assert!(!parents.precedes(0, 4) && !parents.precedes(4, 0), "both ends are equally far out");
+    }
 }

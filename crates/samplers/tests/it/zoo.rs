@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use trialog_numerics::Stream;
 use trialog_ops::{Direction, Distribution, Note, Op, Timestamp, TrialId, TrialNumber, TrialState};
-use trialog_replay::StudyView;
+use trialog_replay::{StudyView, TrialView};
 use trialog_samplers::{Proposal, REGISTRY, Random, Sampler};
 
 use crate::parzen::distribution;
@@ -405,7 +405,7 @@ fn check(seed: u64, long_lived: &[Arc<dyn Sampler>], slowest: &mut BTreeMap<Stri
             }
         }
         // A trial that runs, with parameters.
-        if let Some(running) = odd.views[last].running().next().map(|trial| trial.number()) {
+        if let Some(running) = odd.views[last].running().next().map(TrialView::number) {
             let long = ask(&*long_lived[at], &odd.views[last], running, &odd, &label);
             let fresh = ask(&*named(at), &odd.restarted, running, &odd, &label);
             assert_eq!(long, fresh, "{label}: a running trial, {}", odd.what);
