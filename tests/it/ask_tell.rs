@@ -84,6 +84,30 @@ fn trials_are_told_by_number_from_another_program() {
 }
 
 #[test]
+fn a_trial_is_enqueued_only_if_there_is_none_like_it() {
+    let study = Study::in_memory().unwrap();
+    let absent = |params: &[(&str, Choice)]| study.enqueue_if_absent(params.to_vec(), []).unwrap().map(|n| n.0);
+    let (one, nan) = (Choice::Float(1.0), Choice::Float(f64::NAN));
+    assert_eq!(absent(&[("x", one.clone())]), Some(0));
+    assert_eq!(absent(&[("x", Choice::Int(1))]), None, "the same number");
+    assert_eq!(absent(&[("x", Choice::Bool(true))]), Some(1), "no number");
+    assert_eq!(absent(&[("x", one.clone()), ("y", nan.clone())]), Some(2), "a parameter more");
+    assert_eq!(absent(&[("y", nan), ("x", one.clone())]), None);
+    assert_eq!(absent(&[]), Some(3));
+    assert_eq!(absent(&[]), None);
+    // Whatever becomes of them, and also trials that were never enqueued.
+    let mut trial = study.ask().unwrap();
+    trial.suggest_float("x", 0.0..=2.0).unwrap();
+    trial.suggest_float("z", 0.0..=2.0).unwrap();
+    study.tell_failed(&trial).unwrap();
+    assert_eq!(absent(&[("x", one)]), None);
+    let float = Distribution::float(0.0, 1.0).unwrap();
+    study.add_trial(NewTrial::complete(1.0).param("w", float, 0.25).unwrap()).unwrap();
+    assert_eq!(absent(&[("w", Choice::Float(0.25))]), None);
+    assert_eq!(absent(&[("w", Choice::Float(0.5))]), Some(5));
+}
+
+#[test]
 fn a_wrong_number_of_values_leaves_the_trial_running_and_whole() {
     let study = Study::in_memory().unwrap();
     study

@@ -199,7 +199,7 @@ fn stop_lets_running_trials_end() {
             .n_jobs(n_jobs)
             .run(|trial| {
                 if trial.number().0 == 9 {
-                    trial.study().stop();
+                    trial.study().stop()?;
                 }
                 parabola(trial)
             })
@@ -217,7 +217,7 @@ fn stop_lets_running_trials_end() {
         .n_trials(50)
         .callback(|study, trial| {
             if trial.number.0 == 4 {
-                study.stop();
+                study.stop().unwrap();
             }
             ControlFlow::Continue(())
         })
@@ -225,6 +225,28 @@ fn stop_lets_running_trials_end() {
         .run(parabola)
         .unwrap();
     assert_eq!(study.trials().unwrap().len(), 5);
+}
+
+/// Between runs nobody would hear of it, and the next run would go on as if nothing had been said.
+#[test]
+fn stopping_what_does_not_run_is_an_error() {
+    let study = Study::in_memory().unwrap();
+    assert!(study.stop().unwrap_err().is_invalid());
+    study.optimize(3, parabola).unwrap();
+    let text = study.stop().unwrap_err().to_string();
+    assert!(text.contains("not being optimized"), "{text}");
+    study.optimize(3, parabola).unwrap();
+    assert_eq!(study.trials().unwrap().len(), 6);
+    // Another handle on the same study runs for itself.
+    let other = study.storage().study(study.name()).load().unwrap();
+    study
+        .optimize(100, |trial| {
+            assert!(other.stop().is_err());
+            trial.study().clone().stop()?;
+            parabola(trial)
+        })
+        .unwrap();
+    assert_eq!(study.trials().unwrap().len(), 7);
 }
 
 #[test]

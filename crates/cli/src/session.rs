@@ -8,7 +8,7 @@ use trialog::{Choice, FrozenTrial, Json, Study, Trial, TrialNumber, TrialState};
 
 use crate::args::{self, EndState};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{attr, trial_json};
+use crate::output::trial_json;
 use crate::run::{asked, json_object, number_of};
 use crate::space::{self, Space};
 use crate::study::{kept_space, no_space};
@@ -369,37 +369,19 @@ impl Session {
         {
             return Ok(Some(number));
         }
-        if skip_if_exists && self.is_there(params)? {
-            return Ok(None);
-        }
-        let number = self.study.enqueue_with(choices, attrs)?;
+        let number = if skip_if_exists {
+            match self.study.enqueue_if_absent(choices, attrs)? {
+                Some(number) => number,
+                None => return Ok(None),
+            }
+        } else {
+            self.study.enqueue_with(choices, attrs)?
+        };
         if let Some(request) = request {
             self.requests.insert(request.to_owned(), number.0);
         }
         Ok(Some(number.0))
     }
-
-    /// True if some trial, finished, running or waiting, has just these parameters.
-    fn is_there(&self, params: &Map<String, Value>) -> Outcome<bool> {
-        let same = |found: &Map<String, Value>| {
-            found.len() == params.len()
-                && params.iter().all(|(name, value)| found.get(name).is_some_and(|known| is_equal(known, value)))
-        };
-        Ok(self.study.trials()?.iter().any(|trial| {
-            let found: Map<String, Value> = trial
-                .params
-                .iter()
-                .map(|(name, value)| (name.to_owned(), space::choice_json(&value.as_choice())))
-                .collect();
-            let fixed = trial.system_attrs.get("fixed_params").map(attr);
-            same(&found) || fixed.as_ref().and_then(Value::as_object).is_some_and(same)
-        }))
-    }
-}
-
-/// As JSON sees it: 1 and 1.0 are one number.
-fn is_equal(left: &Value, right: &Value) -> bool {
-    left == right || matches!((left.as_f64(), right.as_f64()), (Some(left), Some(right)) if left == right)
 }
 
 fn choice_of(name: &str, value: &Value) -> Outcome<Choice> {

@@ -29,6 +29,7 @@ mod open;
 mod optimize;
 mod optuna;
 mod oracle;
+mod queue;
 mod space;
 mod storage;
 mod study;

@@ -45,6 +45,47 @@ impl Drop for Inside {
     }
 }
 
+/// The runs of one handle and its clones that are under way, and whether they are to end.
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    count: Mutex<usize>,
+    stop: AtomicBool,
+}
+
+impl Runs {
+    /// Ends all of them after the trials that are running; none if there is no run.
+    pub(crate) fn stop(&self) -> Option<()> {
+        // A run cannot begin or end meanwhile.
+        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        (*count > 0).then(|| self.stop.store(true, Ordering::Relaxed))
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// While it lives, there is a run.
+struct Running<'a>(&'a Runs);
+
+impl Running<'_> {
+    fn enter(runs: &Runs) -> Running<'_> {
+        let mut count = runs.count.lock().unwrap_or_else(PoisonError::into_inner);
+        if *count == 0 {
+            // What stopped the runs before is over. One that joins others which are being stopped is stopped with them.
+            runs.stop.store(false, Ordering::Relaxed);
+        }
+        *count += 1;
+        Running(runs)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        *self.0.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+    }
+}
+
 /// How to run an objective. Made by [`Study::optimizer`], ended by [`Optimizer::run`].
 ///
 /// ```
@@ -160,7 +201,7 @@ impl<'a> Optimizer<'a> {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        self.study.stop_flag().store(false, Ordering::Relaxed);
+        let _running = Running::enter(self.study.runs());
         let run = Run {
             bar: Bar::new(&self),
             optimizer: &self,
@@ -227,7 +268,7 @@ impl Run<'_> {
 
     fn may_go_on(&self) -> bool {
         let optimizer = self.optimizer;
-        if self.failed.load(Ordering::Relaxed) || optimizer.study.stop_flag().load(Ordering::Relaxed) {
+        if self.failed.load(Ordering::Relaxed) || optimizer.study.runs().is_stopped() {
             return false;
         }
         optimizer.timeout.is_none_or(|timeout| self.started.elapsed() < timeout)
@@ -349,7 +390,7 @@ impl Run<'_> {
             drop(view);
             for callback in &self.optimizer.callbacks {
                 if callback(study, &frozen).is_break() {
-                    study.stop();
+                    study.stop()?;
                 }
             }
         }

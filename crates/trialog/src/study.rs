@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use trialog_ops::{
-    Budget, Choice, Direction, Distribution, FinalState, Json, Op, ParamDef, ParamKey, RetryPolicy, StudyId,
-    Timestamp, TrialId, TrialNumber, TrialState, TrialTemplate,
+    Budget, Direction, Distribution, FinalState, Json, Op, ParamDef, ParamKey, RetryPolicy, StudyId, Timestamp,
+    TrialId, TrialNumber, TrialState,
 };
 use trialog_pruners::{Decision, Pruner};
 use trialog_replay::{Digest, Reason, StudyView, Verdict};
@@ -17,10 +16,10 @@ use trialog_samplers::Sampler;
 use crate::error::{BoxError, Error, Kind, Result};
 use crate::frozen::{FrozenTrial, Params};
 use crate::new_trial::NewTrial;
-use crate::optimize::Optimizer;
+use crate::optimize::{Optimizer, Runs};
 use crate::storage::{Batch, Storage, unexpected};
 use crate::table::Table;
-use crate::trial::{self, FIXED_PARAMS, Trial};
+use crate::trial::{self, Trial};
 use crate::values::Values;
 
 /// Tells a study of one handle on a log from all others of this process.
@@ -42,7 +41,7 @@ struct Inner {
     sampler: Component<dyn Sampler>,
     pruner: Component<dyn Pruner>,
     seed: u64,
-    stop: AtomicBool,
+    runs: Runs,
 }
 
 impl fmt::Debug for Study {
@@ -63,7 +62,7 @@ impl Study {
         pruner: Component<dyn Pruner>,
         seed: u64,
     ) -> Study {
-        Study(Arc::new(Inner { storage, id, name, sampler, pruner, seed, stop: AtomicBool::new(false) }))
+        Study(Arc::new(Inner { storage, id, name, sampler, pruner, seed, runs: Runs::default() }))
     }
 
     /// A new study in memory that minimizes a single objective: the shortest way to begin.
@@ -136,13 +135,24 @@ impl Study {
         Optimizer::new(self)
     }
 
-    /// Ends [`Study::optimize`] of this handle after the trials that are running; for objectives and callbacks.
-    pub fn stop(&self) {
-        self.0.stop.store(true, Ordering::Relaxed);
+    /// Ends [`Study::optimize`] of this handle and its clones after the trials that are running: for objectives, callbacks
+    /// and other threads.
+    ///
+    /// # Errors
+    /// Nothing of this handle is being optimized ([`Error::is_invalid`]): there is nothing to stop, and the next run would
+    /// not hear of it.
+    pub fn stop(&self) -> Result<()> {
+        self.0.runs.stop().ok_or_else(|| {
+            Error::invalid(format!(
+                "study {:?} is not being optimized through this handle: stop is for objectives and callbacks, and for \
+                 other threads while it runs",
+                self.0.name
+            ))
+        })
     }
 
-    pub(crate) fn stop_flag(&self) -> &AtomicBool {
-        &self.0.stop
+    pub(crate) fn runs(&self) -> &Runs {
+        &self.0.runs
     }
 
     /// How much of the study there is to be from here on, for everybody: the log decides who gets the last trial.
@@ -407,52 +417,6 @@ impl Study {
         let told = self.result(op, || format!("finish trial {number}"))?;
         self.warn_if_late(Some(&told));
         self.trial(number)
-    }
-
-    /// Enqueues a trial with these parameters: the next [`Study::ask`] of any process takes it. Parameters that
-    /// are not named are sampled.
-    ///
-    /// ```
-    /// # fn main() -> trialog::Result<()> {
-    /// # let study = trialog::Study::in_memory()?;
-    /// study.enqueue([("x", 2.0)])?;
-    /// let mut trial = study.ask()?;
-    /// assert_eq!(trial.suggest_float("x", -10.0..=10.0)?, 2.0);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Study::view`].
-    pub fn enqueue<N: Into<String>, C: Into<Choice>>(
-        &self,
-        params: impl IntoIterator<Item = (N, C)>,
-    ) -> Result<TrialNumber> {
-        self.enqueue_with(params, [])
-    }
-
-    /// As [`Study::enqueue`], with user attributes that the trial begins with.
-    ///
-    /// # Errors
-    /// As [`Study::view`].
-    pub fn enqueue_with<N: Into<String>, C: Into<Choice>>(
-        &self,
-        params: impl IntoIterator<Item = (N, C)>,
-        user_attrs: impl IntoIterator<Item = (String, Json)>,
-    ) -> Result<TrialNumber> {
-        let params = params.into_iter().map(|(name, value)| (name.into(), value.into()));
-        let params: BTreeMap<String, Choice> = params.collect();
-        let entry = |(name, value): (&String, &Choice)| {
-            format!("{}:{}", Json::from(name.as_str()), trial::scalar_json(value))
-        };
-        let entries: Vec<String> = params.iter().map(entry).collect();
-        let fixed =
-            Json::parse(&format!("{{{}}}", entries.join(","))).map_err(|e| Error::invalid(e.to_string()))?;
-        let mut template = TrialTemplate::new(TrialState::Waiting);
-        template.system_attrs.push((FIXED_PARAMS.to_owned(), fixed));
-        template.user_attrs.extend(user_attrs);
-        let op = Op::AddTrial { study: self.0.id, template: Box::new(template) };
-        self.0.storage.add(op, || format!("enqueue a trial in study {:?}", self.0.name))
     }
 
     /// Adds a trial that was run elsewhere, and returns its number.
