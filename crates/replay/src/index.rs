@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use trialog_ops::{ParamKey, TrialState};
 
 use crate::rank::RankList;
-use crate::reports::Reports;
 use crate::shared_map::SharedMap;
 use crate::study::{BEST_KEPT, Trials};
 
@@ -39,9 +38,6 @@ pub(crate) struct StepIndex {
     pub(crate) last_complete: OnceLock<Option<u64>>,
     /// Values that complete trials reported, by step.
     pub(crate) complete_at: SharedMap<u64, Arc<RankList>>,
-    /// Values that trials of any state reported first at or after a rung: by their step, and there by the
-    /// smallest rung for which they do.
-    pub(crate) first_at: SharedMap<(u64, u64), Arc<RankList>>,
 }
 
 /// A Pareto front: numbers, ascending, and the losses of each in a row, since every new trial is compared with all.
@@ -93,37 +89,7 @@ impl Index {
 
 impl StepIndex {
     pub(crate) fn new() -> StepIndex {
-        StepIndex { last_complete: OnceLock::from(None), complete_at: SharedMap::new(), first_at: SharedMap::new() }
-    }
-
-    /// Puts a value among a trial's reports and enters it.
-    pub(crate) fn report(&mut self, reports: &mut Reports, step: u64, value: f64) {
-        let at = reports.as_slice().partition_point(|&(other, _)| other < step);
-        // A report answers for the rungs after the report before it, up to its own step.
-        let from = if at == 0 { 0 } else { reports.as_slice()[at - 1].0 + 1 };
-        match reports.as_slice().get(at) {
-            Some(&(other, old)) if other == step => {
-                self.leave_rungs(from, step, old);
-                reports.set(at, value);
-            }
-            Some(&(next, next_value)) => {
-                self.leave_rungs(from, next, next_value);
-                self.reach_rungs(step + 1, next, next_value);
-                reports.insert(at, (step, value));
-            }
-            None => reports.insert(at, (step, value)),
-        }
-        self.reach_rungs(from, step, value);
-    }
-
-    /// Enters all that a trial reported among those of any state.
-    pub(crate) fn reach_all(&mut self, reports: &[(u64, f64)]) {
-        rungs(reports).for_each(|(from, step, value)| self.reach_rungs(from, step, value));
-    }
-
-    /// Takes it out again.
-    pub(crate) fn leave_all(&mut self, reports: &[(u64, f64)]) {
-        rungs(reports).for_each(|(from, step, value)| self.leave_rungs(from, step, value));
+        StepIndex { last_complete: OnceLock::from(None), complete_at: SharedMap::new() }
     }
 
     /// Enters all that a complete trial reported.
@@ -156,31 +122,6 @@ impl StepIndex {
             self.last_complete.take();
         }
     }
-
-    /// A value reported at `step` is the first at or after the rungs from `from` on.
-    pub(crate) fn reach_rungs(&mut self, from: u64, step: u64, value: f64) {
-        if !value.is_nan() {
-            Arc::make_mut(self.first_at.get_or_default((step, from))).insert(value);
-        }
-    }
-
-    /// It no longer is.
-    pub(crate) fn leave_rungs(&mut self, from: u64, step: u64, value: f64) {
-        if value.is_nan() {
-            return;
-        }
-        let list = Arc::make_mut(self.first_at.get_or_default((step, from)));
-        list.remove(value);
-        if list.is_empty() {
-            self.first_at.remove((step, from));
-        }
-    }
-}
-
-/// For each report the smallest rung that it is the first for, its step and its value.
-pub(crate) fn rungs(reports: &[(u64, f64)]) -> impl Iterator<Item = (u64, u64, f64)> {
-    let mut from = 0;
-    reports.iter().map(move |&(step, value)| (std::mem::replace(&mut from, step + 1), step, value))
 }
 
 pub(crate) fn last_step(reports: &[(u64, f64)]) -> Option<u64> {

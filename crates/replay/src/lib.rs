@@ -28,5 +28,5 @@ pub use snapshot::SnapshotError;
 pub use state::{ParamTable, State};
 pub use study::BEST_KEPT;
 pub use verdict::{Reason, Verdict};
-pub use view::{Lineage, Over, ParamColumn, Rung, StudyView, TrialView};
+pub use view::{Lineage, Over, ParamColumn, StudyView, TrialView};
 pub use workers::Worker;

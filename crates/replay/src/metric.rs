@@ -141,15 +141,14 @@ impl Metrics {
                 at
             }
         };
-        let steps = &mut Arc::make_mut(&mut self.list[slot as usize]).steps;
-        steps.report(Arc::make_mut(&mut of[at].1), step, value);
+        Arc::make_mut(&mut of[at].1).report(step, value);
     }
 
     /// Lets a trial begin with what another one reported.
     pub(crate) fn inherit(&mut self, number: usize, from: usize) {
-        let Some(of) = self.trials.get(from).clone() else { return };
-        self.trials.set(number, Some(of));
-        self.each(number, StepIndex::reach_all);
+        if let Some(of) = self.trials.get(from).clone() {
+            self.trials.set(number, Some(of));
+        }
     }
 
     /// Does something to the order statistics of each metric that the trial reported.

@@ -19,6 +19,20 @@ impl Reports {
         &self.entries[self.first..]
     }
 
+    /// Puts a value at its step, where it replaces an earlier one.
+    pub(crate) fn report(&mut self, step: u64, value: f64) {
+        // Most steps rise.
+        let is_behind_all = self.as_slice().last().is_none_or(|&(last, _)| last < step);
+        if is_behind_all {
+            self.entries.push((step, value));
+            return;
+        }
+        match self.as_slice().binary_search_by_key(&step, |&(step, _)| step) {
+            Ok(at) => self.set(at, value),
+            Err(at) => self.insert(at, (step, value)),
+        }
+    }
+
     pub(crate) fn set(&mut self, at: usize, value: f64) {
         self.entries[self.first + at].1 = value;
     }

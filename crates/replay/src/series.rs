@@ -5,7 +5,6 @@ use trialog_ops::TrialNumber;
 use crate::metric::Metric;
 use crate::rank::RankList;
 use crate::study::Study;
-use crate::view::Rung;
 
 /// Which series of a study it is. Within one lineage of views, equal ids are one series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,16 +84,5 @@ impl<'a> Series<'a> {
             Which::Unknown => return None,
         };
         steps.complete_at.get(step).map(AsRef::as_ref)
-    }
-
-    /// The trials of any state that reached a rung: for each, its first report at or after the step. A trial
-    /// whose first one is NaN does not count.
-    #[must_use]
-    pub fn rung(self, step: u64) -> Rung<'a> {
-        match self.which {
-            Which::Plain => Rung::at(&self.study.index.steps, step),
-            Which::Metric(_, metric) => Rung::at(&metric.steps, step),
-            Which::Unknown => Rung::default(),
-        }
     }
 }

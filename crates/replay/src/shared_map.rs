@@ -85,14 +85,6 @@ impl<K: Ord + Copy, V: Clone> SharedMap<K, V> {
         }
     }
 
-    /// The entries whose keys are not below `key`.
-    pub(crate) fn from(&self, key: K) -> impl Iterator<Item = &(K, V)> {
-        let (at, found) = self.find(key);
-        let (Ok(place) | Err(place)) = found;
-        let blocks = self.blocks.get(at..).unwrap_or(&[]);
-        blocks.iter().flat_map(|block| block.iter()).skip(place)
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(K, V)> {
         self.blocks.iter().flat_map(|block| block.iter())
     }
@@ -132,8 +124,6 @@ mod tests {
             let plain = |tree: &BTreeMap<u32, usize>| tree.iter().map(|(k, v)| (*k, *v)).collect::<Vec<_>>();
             prop_assert_eq!(entries(&map), plain(&tree));
             prop_assert_eq!(map.get(probe), tree.get(&probe));
-            let tail = tree.range(probe..).map(|(k, v)| (*k, *v));
-            prop_assert_eq!(map.from(probe).copied().collect::<Vec<_>>(), tail.collect::<Vec<_>>());
             if let Some((map, tree)) = clone {
                 prop_assert_eq!(entries(&map), plain(&tree));
             }

@@ -342,10 +342,6 @@ impl Study {
         let state = if is_void { TrialState::Fail } else { says.state.into() };
         self.count_out(number);
         self.move_to(number, state);
-        // What it reported was entered whatever its state.
-        let change_rungs = if is_void { StepIndex::leave_all } else { StepIndex::reach_all };
-        change_rungs(&mut self.index.steps, self.trials.reports(number));
-        self.metrics.each(number, change_rungs);
         self.count_in(number);
         self.trials.audit_mut(number).changes.push(change);
     }
@@ -490,8 +486,7 @@ impl Study {
     }
 
     pub(crate) fn report(&mut self, number: usize, step: u64, value: f64) {
-        let reports = Arc::make_mut(self.trials.reports.get_mut(number).get_or_insert_default());
-        self.index.steps.report(reports, step, value);
+        Arc::make_mut(self.trials.reports.get_mut(number).get_or_insert_default()).report(step, value);
     }
 }
 

@@ -10,7 +10,6 @@ use trialog_ops::{
 
 use crate::audit::{Amended, Audit, Change};
 use crate::column::Column;
-use crate::index::StepIndex;
 use crate::lost::{self, Late};
 use crate::rank::RankList;
 use crate::series::Series;
@@ -276,13 +275,6 @@ impl StudyView {
         self.series(None).complete_at(step)
     }
 
-    /// The trials of any state that reached a rung: for each, its first report at or after the step. A trial
-    /// whose first one is NaN does not count.
-    #[must_use]
-    pub fn rung(&self, step: u64) -> Rung<'_> {
-        self.series(None).rung(step)
-    }
-
     /// The metrics that some trial reported, by name. The names of the objectives are [`StudyView::metric_names`].
     pub fn reported_metrics(&self) -> impl Iterator<Item = &str> {
         self.study.metrics.by_name().map(|(name, _)| name)
@@ -293,41 +285,6 @@ impl StudyView {
     #[must_use]
     pub fn series(&self, metric: Option<&str>) -> Series<'_> {
         Series::of(&self.study, metric)
-    }
-}
-
-/// The values with which trials reached a rung.
-#[derive(Clone, Debug, Default)]
-pub struct Rung<'a> {
-    lists: Vec<&'a RankList>,
-}
-
-impl<'a> Rung<'a> {
-    pub(crate) fn at(steps: &'a StepIndex, step: u64) -> Rung<'a> {
-        let lists = steps.first_at.from((step, 0));
-        Rung { lists: lists.filter(|((_, from), _)| *from <= step).map(|(_, list)| list.as_ref()).collect() }
-    }
-
-    /// How many trials reached it.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.lists.iter().map(|list| list.len()).sum()
-    }
-
-    /// True if none did.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// How many reached it with a value strictly better than this one.
-    #[must_use]
-    pub fn count_better(&self, value: f64, direction: Direction) -> usize {
-        let count = |list: &&RankList| match direction {
-            Direction::Minimize => list.count_less(value),
-            Direction::Maximize => list.count_greater(value),
-        };
-        self.lists.iter().map(count).sum()
     }
 }
 

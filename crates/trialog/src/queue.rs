@@ -105,10 +105,13 @@ fn has_just(view: &StudyView, trial: TrialView<'_>, params: &BTreeMap<String, Ch
     let has = |(name, value): (&String, &Choice)| {
         trial.param_value(name).is_some_and(|found| is_equal(&found.as_choice(), value))
     };
-    if params.iter().all(has) && trial.params().count() == params.len() {
+    let is_enqueued = trial.system_attr(FIXED_PARAMS).is_some();
+    // While it waits, what it was enqueued with is all that there is to be.
+    let has_params = !(is_enqueued && trial.state() == TrialState::Waiting);
+    if has_params && params.iter().all(has) && trial.params().count() == params.len() {
         return true;
     }
-    if trial.system_attr(FIXED_PARAMS).is_none() {
+    if !is_enqueued {
         return false;
     }
     let fixed = trial::fixed_params(view, trial.number());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trialog_ops::{ParamKey, TrialState};
 
 use super::BLOCK;
-use crate::index::{StepIndex, last_step, rungs};
+use crate::index::{StepIndex, last_step};
 use crate::rank::RankList;
 use crate::shared_map::SharedMap;
 use crate::study::{ParamData, Study};
@@ -66,18 +66,6 @@ pub(super) fn restore(study: &mut Study, complete: &[u128]) {
         plain.complete(trials.reports(number));
         metrics.of(number).iter().for_each(|(slot, reports)| named[*slot as usize].complete(reports.as_slice()));
     }
-    let mut voided =
-        trials.audits.iter().filter(|(_, audit)| audit.as_ref().is_some_and(|it| it.voided().is_some()));
-    let mut next_voided = voided.next();
-    for number in 0..trials.len {
-        if next_voided.is_some_and(|&(voided, _)| voided as usize == number) {
-            next_voided = voided.next();
-            continue;
-        }
-        plain.reach(trials.reports(number));
-        metrics.of(number).iter().for_each(|(slot, reports)| named[*slot as usize].reach(reports.as_slice()));
-    }
-    drop(voided);
     index.steps = plain.finish();
     for (metric, steps) in metrics.list.iter_mut().zip(named) {
         Arc::make_mut(metric).steps = steps.finish();
@@ -97,7 +85,6 @@ pub(super) fn restore(study: &mut Study, complete: &[u128]) {
 struct Steps {
     last: Option<u64>,
     complete_at: Lists<u64>,
-    first_at: Lists<(u64, u64)>,
 }
 
 impl Steps {
@@ -106,16 +93,8 @@ impl Steps {
         reports.iter().for_each(|&(step, value)| self.complete_at.add(step, value));
     }
 
-    fn reach(&mut self, reports: &[(u64, f64)]) {
-        rungs(reports).for_each(|(from, step, value)| self.first_at.add((step, from), value));
-    }
-
     fn finish(self) -> StepIndex {
-        StepIndex {
-            last_complete: self.last.into(),
-            complete_at: self.complete_at.finish(),
-            first_at: self.first_at.finish(),
-        }
+        StepIndex { last_complete: self.last.into(), complete_at: self.complete_at.finish() }
     }
 }
 

@@ -522,34 +522,6 @@ tables! {
         complete-at 0 5                                   -> -inf -7.0
     ";
 
-    /// A trial reaches a rung with its first report at or after it, in whatever state it is.
-    rungs: "
-        study a minimize ; trial 0 at 1 ; trial 0 at 1    -> study 0 ; trial 0 number 0 ; trial 1 number 1
-        rung 0 0 minimize 0                               -> 0 reached, 0 better
-        report 0 10 1                                     -> applied
-        rung 0 0 minimize 5                               -> 1 reached, 1 better
-        rung 0 10 minimize 1                              -> 1 reached, 0 better
-        rung 0 11 minimize 5                              -> 0 reached, 0 better
-        report 0 4 3                                      -> applied
-        rung 0 4 minimize 3                               -> 1 reached, 0 better
-        rung 0 5 minimize 3                               -> 1 reached, 1 better
-        report 0 4 nan                                    -> applied
-        rung 0 4 minimize 9                               -> 0 reached, 0 better
-        rung 0 5 minimize 9                               -> 1 reached, 1 better
-        report 0 4 7                                      -> applied
-        rung 0 0 maximize 6                               -> 1 reached, 1 better
-        report 1 2 -inf ; report 1 1048576 8 ; report 1 18446744073709551614 inf -> applied ; applied ; applied
-        rung 0 0 minimize 6                               -> 2 reached, 1 better
-        rung 0 5 maximize 7                               -> 2 reached, 1 better
-        rung 0 1048576 maximize 7                         -> 1 reached, 1 better
-        rung 0 1048577 maximize 7                         -> 1 reached, 1 better
-        rung 0 18446744073709551615 maximize 7            -> 0 reached, 0 better
-        finish 0 fail at 3                                -> applied
-        rung 0 5 minimize nan                             -> 2 reached, 0 better
-        rung 0 5 maximize nan                             -> 2 reached, 0 better
-        rung 0 10 minimize 7                              -> 2 reached, 1 better
-    ";
-
     /// A later version's ops: passed over, but their record counts.
     skipped: "
         skipped 200                                       -> skipped

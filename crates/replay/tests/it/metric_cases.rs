@@ -17,11 +17,6 @@ tables! {
         show-trial 0 1 -> running, start 1, acc 4:NaN, loss 4:-inf
         reports-of 0 0 loss                               -> 1:2.0 3:0.5
         reports-of 0 0 f1                                 -> 
-        rung 0 0 minimize 3 loss                          -> 2 reached, 2 better
-        rung 0 2 minimize 0 loss                          -> 2 reached, 1 better
-        rung 0 0 maximize 0.5 acc                         -> 1 reached, 1 better
-        rung 0 0 minimize 10                              -> 1 reached, 1 better
-        rung 0 0 minimize 10 f1                           -> 0 reached, 0 better
         last-step 0 loss                                  -> none
         finish 0 complete 1 at 2 ; finish 1 complete 1 at 2 -> applied ; applied
         complete-at 0 3 loss                              -> 0.5
@@ -75,21 +70,16 @@ tables! {
         reports-of 0 0 acc                                -> 
         show-trial 0 0 -> fail, values 1.0, end 2, reports 1:5.0, acc 1:0.5 4:0.25, f1 2:1.0, void bug of complete told, changes voided by ada at 9 for bug in 3 by worker 0
         complete-at 0 1 acc                               -> 0.75
-        rung 0 0 maximize 0 acc                           -> 1 reached, 1 better
-        rung 0 0 maximize 0 f1                            -> 0 reached, 0 better
         last-step 0 acc                                   -> 1
         last-step 0 f1                                    -> none
         unvoid 0 by ada at 9 for fine                     -> applied
         complete-at 0 1 acc                               -> 0.5 0.75
-        rung 0 0 maximize 0 acc                           -> 2 reached, 2 better
         last-step 0 acc                                   -> 4
         @you lease 5 ; trial 0 at 1 ; measure 2 7 acc:1   -> applied ; trial 2 number 2 ; applied
         lost 1 seen 5 at 9                                -> lost 1 retries 1
         reports-of 0 3 acc                                -> 7:1.0
-        rung 0 5 maximize 0 acc                           -> 2 reached, 2 better
         measure 3 7 acc:2                                 -> applied
         reports-of 0 2 acc                                -> 7:1.0
-        rung 0 5 maximize 1 acc                           -> 2 reached, 1 better
     ";
 
     /// The only objective's name is the name of the reports that have none.
@@ -97,7 +87,6 @@ tables! {
         study a minimize ; metrics 0 loss ; trial 0 at 1  -> study 0 ; applied ; trial 0 number 0
         report 0 1 5 ; measure 0 1 acc:1                  -> applied ; applied
         reports-of 0 0 loss                               -> 1:5.0
-        rung 0 0 minimize 9 loss                          -> 1 reached, 1 better
         study b minimize minimize ; metrics 1 loss acc ; trial 1 at 1 -> study 1 ; applied ; trial 1 number 0
         report 1 1 5 ; measure 1 1 acc:1                  -> applied ; applied
         reports-of 1 0 loss                               -> 

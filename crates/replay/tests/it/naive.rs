@@ -1,6 +1,6 @@
 //! What a view keeps at hand, computed again from the trials by the plainest means: the oracle of the indices.
 
-use trialog_ops::{Direction, Distribution, TrialState};
+use trialog_ops::{Distribution, TrialState};
 use trialog_replay::{BEST_KEPT, Over, StudyView, TrialView};
 
 /// Mistakes that a comparison must notice.
@@ -10,30 +10,26 @@ pub(crate) enum Bug {
     InfeasibleIsBest,
     LaterTieFirst,
     PrunedIsComplete,
-    LastReportOfRung,
-    NanReaches,
+    NanIsCounted,
     RunningForgotten,
     WithdrawnHasBegun,
-    VoidedReaches,
     MetricsOfOthers,
 }
 
 impl Bug {
-    pub(crate) const PLANTED: [Bug; 9] = [
+    pub(crate) const PLANTED: [Bug; 7] = [
         Bug::InfeasibleIsBest,
         Bug::LaterTieFirst,
         Bug::PrunedIsComplete,
-        Bug::LastReportOfRung,
-        Bug::NanReaches,
+        Bug::NanIsCounted,
         Bug::RunningForgotten,
         Bug::WithdrawnHasBegun,
-        Bug::VoidedReaches,
         Bug::MetricsOfOthers,
     ];
 }
 
-/// A question to a rung: its step, a value, and which way is better.
-pub(crate) type Probe = (u64, f64, Direction);
+/// A step that is asked about.
+pub(crate) type Probe = u64;
 
 /// Everything that follows from the trials.
 #[derive(Debug, PartialEq)]
@@ -56,8 +52,6 @@ struct OfSeries {
     last_complete_step: Option<u64>,
     /// Bits of the values of complete trials at each probe's step.
     complete_at: Vec<Vec<u64>>,
-    /// How many reached each probe's rung, and how many of them with a better value.
-    rungs: Vec<(usize, usize)>,
 }
 
 fn number(trial: TrialView<'_>) -> u32 {
@@ -85,15 +79,10 @@ impl Derived {
                 .map(|metric| {
                     let series = view.series(metric.as_deref());
                     let complete_at =
-                        |&(step, ..): &Probe| series.complete_at(step).map_or(Vec::new(), |list| bits(list.iter()));
-                    let rung = |&(step, value, direction): &Probe| {
-                        let rung = series.rung(step);
-                        (rung.len(), rung.count_better(value, direction))
-                    };
+                        |&step: &Probe| series.complete_at(step).map_or(Vec::new(), |list| bits(list.iter()));
                     let of = OfSeries {
                         last_complete_step: series.last_complete_step(),
                         complete_at: probes.iter().map(complete_at).collect(),
-                        rungs: probes.iter().map(rung).collect(),
                     };
                     (metric, of)
                 })
@@ -128,8 +117,9 @@ impl Derived {
             series: series_of(view)
                 .map(|metric| {
                     let complete = || in_state(TrialState::Complete).flat_map(|trial| told(trial, &metric, bug));
-                    let complete_at = |&(step, ..): &Probe| {
-                        let at_step = complete().filter(|&&(s, value)| s == step && !value.is_nan());
+                    let complete_at = |&step: &Probe| {
+                        let at_step = complete()
+                            .filter(|&&(s, value)| s == step && (!value.is_nan() || bug == Bug::NanIsCounted));
                         let mut values: Vec<f64> = at_step.map(|&(_, value)| value).collect();
                         values.sort_by(f64::total_cmp);
                         bits(values)
@@ -137,7 +127,6 @@ impl Derived {
                     let of = OfSeries {
                         last_complete_step: complete().map(|&(step, _)| step).max(),
                         complete_at: probes.iter().map(complete_at).collect(),
-                        rungs: probes.iter().map(|probe| rung(&trials, &metric, *probe, bug)).collect(),
                     };
                     (metric, of)
                 })
@@ -210,19 +199,4 @@ fn told<'a>(trial: TrialView<'a>, metric: &Option<String>, bug: Bug) -> &'a [(u6
         Some(_) if bug == Bug::MetricsOfOthers => metrics.last().map_or(&[], |(_, reports)| reports),
         Some(name) => metrics.find(|(other, _)| other == name).map_or(&[], |(_, reports)| reports),
     }
-}
-
-fn rung(
-    trials: &[TrialView<'_>],
-    metric: &Option<String>,
-    (step, value, direction): Probe,
-    bug: Bug,
-) -> (usize, usize) {
-    let counted = trials.iter().filter(|trial| trial.voided().is_none() || bug == Bug::VoidedReaches);
-    let reached = counted.filter_map(|trial| {
-        let mut after = told(*trial, metric, bug).iter().filter(|(s, _)| *s >= step);
-        if bug == Bug::LastReportOfRung { after.next_back() } else { after.next() }.map(|&(_, value)| value)
-    });
-    let values: Vec<f64> = reached.filter(|value| !value.is_nan() || bug == Bug::NanReaches).collect();
-    (values.len(), values.iter().filter(|v| direction.is_better(**v, value)).count())
 }

@@ -220,7 +220,7 @@ pub(crate) fn records() -> impl Strategy<Value = Vec<Record>> {
 }
 
 pub(crate) fn probes() -> impl Strategy<Value = Vec<Probe>> {
-    prop::collection::vec((step(), value(), direction()), 1..12)
+    prop::collection::vec(step(), 1..12)
 }
 
 /// A record of its own for an op. A declaration comes from another worker, and sees what there is.

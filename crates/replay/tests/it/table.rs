@@ -36,7 +36,7 @@
 //! `float(1,9,log)`, `float(0,1,0.25)`, the same with `int`, or `cat(a,1,1.0,true,null)`. The questions:
 //! `show STUDY`, `show-trial STUDY NUMBER`, `show-attrs STUDY`, `keys`, `where TRIAL`, `named NAME`,
 //! `session NAME`, `worker NAME`, `records`, `metric-keys`, `reports-of STUDY NUMBER METRIC`,
-//! and, of the reports without a name or of a metric, `complete-at STUDY STEP [METRIC]`, `rung STUDY STEP DIRECTION VALUE [METRIC]`
+//! and, of the reports without a name or of a metric, `complete-at STUDY STEP [METRIC]`
 //! and `last-step STUDY [METRIC]`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -173,11 +173,6 @@ impl Log {
                 Ok(pairs(trial.reports_of(metric)))
             }),
             ("metric-keys", []) => Ok(join((0..).map_while(|key| self.state.metric(MetricKey(key))), " ")),
-            ("rung", [study, step, way, value, metric @ ..]) => self.view(study).and_then(|view| {
-                let rung = view.series(metric.first().copied()).rung(number(step)?);
-                let better = rung.count_better(number(value)?, direction(way)?);
-                Ok(format!("{} reached, {better} better", rung.len()))
-            }),
             _ => return None,
         })
     }

@@ -17,15 +17,12 @@ tables! {
         show-trial 0 0 -> fail, values 1.0, start 1, end 2, params x=1.0 (float 0.0..1.0), reports 0:5.0 3:1.0, void bug of complete told, changes voided by ada at 9 for bug in 4 by worker 0
         complete-at 0 0                                   -> 4.0
         complete-at 0 3                                   -> nothing
-        rung 0 0 minimize 9                               -> 1 reached, 1 better
-        rung 0 3 minimize 9                               -> 0 reached, 0 better
         void 1 by ada at 9 for bug                        -> applied
         show 0                    -> a minimize, pruned 1, fail 2, joint , with pruned x y
         @you unvoid 0 by bob at 10 for fine               -> applied
         unvoid 0 by bob at 10 for fine                    -> rejected: not void 0
         show-trial 0 0 -> complete, values 1.0, start 1, end 2, params x=1.0 (float 0.0..1.0), reports 0:5.0 3:1.0, changes voided by ada at 9 for bug in 4 by worker 0; unvoided by bob at 10 for fine in 7 by worker 1
         complete-at 0 3                                   -> 1.0
-        rung 0 1 minimize 9                               -> 1 reached, 1 better
         void 2 by ada at 11 for bug ; void 0 by ada at 11 for bug ; unvoid 1 by ada at 11 for fine -> applied ; applied ; applied
         show 0                                            -> a minimize, complete 1, fail 2, best 1, joint x
     ";
