@@ -144,6 +144,41 @@ def tpe_ask(peer, name, n, _):
     time_asks(peer, study, name)
 
 
+def gp_study(peer, n):
+    """A study beside which nothing is known: the sampler of the one before has gone with it."""
+    study = peer.study(peer.memory_storage(), peer.gp(1))
+    preload(peer, study, n)
+    return study
+
+
+def run_one(peer, study):
+    clock = Clock()
+    trial = study.ask()
+    value = suggest(trial)
+    time = clock.read()
+    peer.tell(study, trial, value)
+    return time
+
+
+def mean_cpu(name, times):
+    """The mean processor time, which a busy machine blurs least."""
+    walls, cpus = zip(*times)
+    figure(name, "us", statistics.mean(cpus) * 1e6, wall_min=min(walls) * 1e6, samples=len(times))
+
+
+def gp_ask(peer, name, n, _):
+    """Suggestions of a sampler that goes on from what it knew before: the first one is not counted."""
+    study = gp_study(peer, n)
+    run_one(peer, study)
+    mean_cpu(name, [run_one(peer, study) for _ in range(ASKS)])
+
+
+def gp_first_ask(peer, name, n, _):
+    """The first suggestion beside trials that the sampler has never seen; a small study before it has loaded PyTorch."""
+    run_one(peer, gp_study(peer, 20))
+    mean_cpu(name, [run_one(peer, gp_study(peer, n)) for _ in range(ASKS)])
+
+
 def ask_with_dead_worker(peer, name, n, _):
     """A worker died in the first trial, which runs for ever; n trials have finished since.
 
@@ -225,6 +260,8 @@ MEASURES = {
     "memory-random": memory_random,
     "tpe-ask-1k": tpe_ask,
     "tpe-ask-10k": tpe_ask,
+    "gp-ask-100": gp_ask,
+    "gp-first-ask-100": gp_first_ask,
     "replay-1m": replay,
     "open-50k": open_study,
     "optuna-random-disk": file_random,

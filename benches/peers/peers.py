@@ -41,6 +41,9 @@ class Optuna:
             seed=seed, multivariate=True, n_startup_trials=startup
         )
 
+    def gp(self, seed):
+        return self.optuna.samplers.GPSampler(seed=seed)
+
     def study(self, storage, sampler):
         return self.optuna.create_study(
             study_name="bench", storage=storage, sampler=sampler, load_if_exists=True

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use serde_json::json;
-use trialog::samplers::{Random, Tpe, TpeOptions};
+use trialog::samplers::{Gp, Random, Tpe, TpeOptions};
 use trialog::{Storage, Study};
 use trialog_benches::decisions::{self, Course};
 use trialog_benches::{Clock, peak_mib, preload, run_trials, state_of_floats, suggest};
@@ -37,6 +37,9 @@ const MEASURES: &[(&str, Measure)] = &[
     ("tpe-univariate-ask", tpe_univariate_ask),
     ("tpe-ask-zombies", tpe_ask_zombies),
     ("tpe-two-objectives-ask", tpe_two_objectives_ask),
+    ("gp-ask-100", gp_ask),
+    ("gp-first-ask-100", gp_first_ask),
+    ("forest-ask", forest_ask),
     ("nsga2-trial", nsga2_trial),
     ("pruner-decisions", pruner_decisions),
     ("replay-1m", replay),
@@ -346,6 +349,53 @@ fn tpe_two_objectives_ask(given: &Given) -> Result<(), BoxError> {
 fn two_objectives<S: trialog::samplers::Sampler + 'static>(sampler: S) -> trialog::Result<Study> {
     let directions = [trialog::Direction::Minimize; 2];
     Storage::in_memory()?.study("bench").sampler(sampler).directions(directions).seed(1).create()
+}
+
+/// Studies that are measured one after the other: the kernel counts processor time in steps of 10 ms.
+const STUDIES: usize = 4;
+
+/// Suggestions of a Gaussian process that goes on from what it knew before: the first one is not counted.
+fn gp_ask(given: &Given) -> Result<(), BoxError> {
+    let studies = preloaded::<Gp>(given.n, STUDIES)?;
+    studies.iter().try_for_each(|study| run_trials(study, 1))?;
+    mean_cpu(given, studies.iter().flat_map(|study| [study; ASKS]))
+}
+
+/// The first suggestion beside trials that the sampler has never seen.
+fn gp_first_ask(given: &Given) -> Result<(), BoxError> {
+    mean_cpu(given, &preloaded::<Gp>(given.n, STUDIES * ASKS)?)
+}
+
+/// Suggestions of a forest beside `n` trials.
+fn forest_ask(given: &Given) -> Result<(), BoxError> {
+    let studies = preloaded::<trialog::samplers::Forest>(given.n, STUDIES)?;
+    mean_cpu(given, studies.iter().flat_map(|study| [study; ASKS]))
+}
+
+fn preloaded<S: trialog::samplers::Sampler + Default + 'static>(
+    n: usize,
+    count: usize,
+) -> trialog::Result<Vec<Study>> {
+    let study = |_| {
+        let study = Storage::in_memory()?.study("bench").sampler(S::default()).seed(1).create()?;
+        preload(&study, n).map(|()| study)
+    };
+    (0..count).map(study).collect()
+}
+
+/// The mean processor time of a trial, which a busy machine blurs least; the shortest by the clock on the wall is said too.
+fn mean_cpu<'a>(given: &Given, studies: impl IntoIterator<Item = &'a Study>) -> Result<(), BoxError> {
+    let (mut shortest, mut samples) = (f64::INFINITY, 0);
+    let clock = Clock::start();
+    for study in studies {
+        let begun = Instant::now();
+        run_trials(study, 1)?;
+        shortest = shortest.min(begun.elapsed().as_secs_f64());
+        samples += 1;
+    }
+    let (_, cpu) = clock.read();
+    figure(given, "us", cpu / f64::from(samples) * 1e6, &json!({ "wall_min": shortest * 1e6, "samples": samples }));
+    Ok(())
 }
 
 /// `n` whole trials of NSGA-II with two objectives, one after the other: the mean of one.

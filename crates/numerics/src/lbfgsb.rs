@@ -352,7 +352,10 @@ impl History {
                 *r = 0.0;
             }
         }
-        let Some(d) = self.subspace_step(&r, &free) else { return cauchy };
+        // With no bound in the way the whole space is searched, for which the recursion is shorter.
+        let whole = free.iter().all(|&free| free);
+        let step = if whole { Some(self.whole_step(r)) } else { self.subspace_step(&r, &free) };
+        let Some(d) = step else { return cauchy };
         project(&cauchy, &d, &free, x, g, bounds)
     }
 
@@ -431,15 +434,50 @@ impl History {
         (cauchy, free, c)
     }
 
-    /// The unconstrained minimum of the model on the free coordinates by the Sherman-Morrison-Woodbury formula (the
-    /// direct primal method, equations 5.10 and 5.11); none if it is singular to working precision.
+    /// The minimum of the model where all coordinates are free, `B^-1 r`, by the two-loop recursion (Nocedal, "Updating
+    /// quasi-Newton matrices with limited storage", Math. Comp. 35 (1980)).
+    fn whole_step(&self, mut r: Vec<f64>) -> Vec<f64> {
+        let add = |r: &mut [f64], a: f64, x: &[f64]| r.iter_mut().zip(x).for_each(|(r, x)| *r += a * x);
+        let mut shares = vec![0.0; self.s.len()];
+        for (j, share) in shares.iter_mut().enumerate().rev() {
+            *share = dot(&self.s[j], &r) / self.sy[j][j];
+            add(&mut r, -*share, &self.y[j]);
+        }
+        r.iter_mut().for_each(|r| *r /= self.theta);
+        for (j, share) in shares.iter().enumerate() {
+            let by_y = dot(&self.y[j], &r) / self.sy[j][j];
+            add(&mut r, share - by_y, &self.s[j]);
+        }
+        r
+    }
+
+    /// The unconstrained minimum of the model on the free coordinates; none if it is singular to working precision. By
+    /// the Sherman-Morrison-Woodbury formula (the direct primal method, equations 5.10 and 5.11), or with the matrix of
+    /// the free coordinates itself (equation 3.2) where they are fewer than the columns of `W`.
     fn subspace_step(&self, r: &[f64], free: &[bool]) -> Option<Vec<f64>> {
         let n = r.len();
-        let columns: Vec<Vec<f64>> = (0..n).map(|i| if free[i] { self.w_row(i) } else { Vec::new() }).collect();
+        let chosen: Vec<usize> = (0..n).filter(|&i| free[i]).collect();
+        let rows: Vec<Vec<f64>> = chosen.iter().map(|&i| self.w_row(i)).collect();
         let k = 2 * self.s.len();
+        let theta = self.theta;
+        let mut step = vec![0.0; n];
+        if rows.len() <= k {
+            let mut system = Vec::with_capacity(rows.len());
+            for (at, row) in rows.iter().enumerate() {
+                let m = self.middle(row);
+                let mut line: Vec<f64> = rows.iter().map(|other| -dot(&m, other)).collect();
+                line[at] += theta;
+                line.push(r[chosen[at]]);
+                system.push(line);
+            }
+            for (&i, d) in chosen.iter().zip(eliminate(system)?) {
+                step[i] = d;
+            }
+            return Some(step);
+        }
         // W^T Z Z^T W, column by column through M.
         let mut gram = vec![vec![0.0; k]; k];
-        for row in columns.iter().filter(|row| !row.is_empty()) {
+        for row in &rows {
             for (a, gram) in row.iter().zip(&mut gram) {
                 for (b, gram) in row.iter().zip(gram) {
                     *gram += a * b;
@@ -449,7 +487,7 @@ impl History {
         let mut system = vec![vec![0.0; k + 1]; k];
         for (j, column) in gram.iter().enumerate() {
             for (i, m) in self.middle(column).into_iter().enumerate() {
-                system[i][j] = f64::from(u8::from(i == j)) - m / self.theta;
+                system[i][j] = f64::from(u8::from(i == j)) - m / theta;
             }
         }
         let v = self.middle(&self.w_transposed(r));
@@ -458,9 +496,10 @@ impl History {
         }
         let v = eliminate(system)?;
         let curved = self.w_times(&v, n);
-        let theta = self.theta;
-        let step = |i: usize| if free[i] { r[i] / theta + curved[i] / (theta * theta) } else { 0.0 };
-        Some((0..n).map(step).collect())
+        for i in chosen {
+            step[i] = r[i] / theta + curved[i] / (theta * theta);
+        }
+        Some(step)
     }
 }
 

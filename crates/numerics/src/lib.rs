@@ -3,6 +3,7 @@
 //! Plain functions of plain numbers: nothing here has ever heard of a trial. Transcendental functions come from
 //! `libm` or are written out, so that every platform computes the same bits.
 
+mod blocks;
 mod boxes;
 mod cholesky;
 mod crowding;
@@ -18,6 +19,7 @@ mod points;
 mod sobol;
 mod stream;
 
+pub use blocks::{Inversion, SymmetricBlocks};
 pub use boxes::non_dominated_boxes;
 pub use cholesky::Cholesky;
 pub use crowding::{crowding_distances, even_direction_count, even_directions, nearest_directions, normalized};

@@ -9,8 +9,9 @@
 //!
 //! **When kernels are fitted.** With `n` complete trials, in the order in which they ended, the kernel comes from the
 //! first `p` of them: `c = 8 * 2^k` is the largest such number up to `n`, and `p` the largest `c + i * c / 8` up to `n`. The
-//! search for it begins at the kernel of `c`, which began at that of `c / 2` and at the default. So it depends on the
-//! trials alone, not on which process asked what before, and a process that has kept nothing has little to make up for.
+//! search for it begins at the kernel of `c`, which began at that of `c / 2`, and so on; beyond 256 trials it begins at the
+//! kernel of 128. So it depends on the trials alone, not on which process asked what before, and a process that has kept
+//! nothing has little to make up for.
 
 mod acquisition;
 pub(crate) mod axes;
@@ -47,8 +48,12 @@ const RUNNING: usize = 32;
 /// Draws of the running trials' values; fewer for hypervolumes, each of which is a sum over many boxes.
 const DRAWS: usize = 32;
 const VOLUME_DRAWS: usize = 8;
-/// Numbers of trials at which kernels are fitted from two starts: this, and this doubled again and again.
+/// Numbers of trials at which kernels are fitted: this, and this doubled again and again; and some between.
 const FIRST_FIT: usize = 8;
+/// Up to this many trials a fit at a doubled number has two starts: a likelihood of few values has several maxima.
+const TWO_STARTS: usize = 32;
+/// No fit begins at one of more trials.
+const LAST_DOUBLED: usize = 128;
 
 /// What the most promising point is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -177,14 +182,15 @@ impl Gp {
 
     /// The kernel of a target, fitted to the first `count` rows.
     fn kernel(&self, rows: &Rows, target: &[f64], count: usize) -> Kernel {
-        let coarse = coarse(count);
         let dims = rows.inputs.columns.len();
-        let starts = if count > coarse {
-            vec![self.kernel(rows, target, coarse)]
-        } else if coarse > FIRST_FIT {
-            vec![self.kernel(rows, target, coarse / 2), Kernel::ones(dims)]
-        } else {
+        let coarse = coarse(count);
+        let before = if count > coarse { coarse } else { coarse / 2 }.min(LAST_DOUBLED);
+        let starts = if before < FIRST_FIT {
             vec![Kernel::ones(dims)]
+        } else if count > coarse || coarse > TWO_STARTS {
+            vec![self.kernel(rows, target, before)]
+        } else {
+            vec![self.kernel(rows, target, before), Kernel::ones(dims)]
         };
         let chosen = rows.choose(count, FITTED);
         let inputs = rows.inputs_of(&chosen);
@@ -293,7 +299,7 @@ pub(crate) fn joint(view: &StudyView) -> impl Iterator<Item = (ParamKey, &Arc<Pa
     view.joint_params(Over::Complete).filter(|(_, def)| !def.distribution.is_single())
 }
 
-/// The largest number up to `count` at which a kernel is fitted from two starts; `count` itself if there is none.
+/// The largest doubled number up to `count`; `count` itself if there is none.
 fn coarse(count: usize) -> usize {
     if count < FIRST_FIT { count } else { FIRST_FIT << (count / FIRST_FIT).ilog2() }
 }

@@ -40,6 +40,8 @@ struct Measure {
     repetitions: u32,
     /// Who else can do it, by the first word of the peer's program; all of them if there is none.
     peers: &'static [&'static str],
+    /// Optuna needs PyTorch for it, which takes gigabytes: measured only where it is named.
+    torch: bool,
 }
 
 /// Enough to see that everything runs.
@@ -58,6 +60,8 @@ const MEASURES: &[Measure] = &[
     measure("memory-random", Better::Higher, Place::Disk, 5_000, 5),
     measure("tpe-ask-1k", Better::Lower, Place::Disk, 1_000, 5),
     measure("tpe-ask-10k", Better::Lower, Place::Disk, 10_000, 3),
+    Measure { peers: &["optuna"], torch: true, ..measure("gp-ask-100", Better::Lower, Place::Disk, 100, 3) },
+    Measure { peers: &["optuna"], torch: true, ..measure("gp-first-ask-100", Better::Lower, Place::Disk, 100, 3) },
     Measure { n_peers: 20_000, ..measure("replay-1m", Better::Lower, Place::Ram, 1_000_000, 3) },
     measure("open-50k", Better::Lower, Place::Ram, 50_000, 3),
     measure("optuna-random-disk", Better::Higher, Place::Disk, 500, 5),
@@ -75,7 +79,7 @@ const MEASURES: &[Measure] = &[
 ];
 
 const fn measure(name: &'static str, better: Better, place: Place, n: u32, repetitions: u32) -> Measure {
-    Measure { name, better, place, n, n_peers: n, repetitions, peers: &[] }
+    Measure { name, better, place, n, n_peers: n, repetitions, peers: &[], torch: false }
 }
 
 impl Measure {
@@ -103,14 +107,15 @@ struct Figure {
 pub(crate) fn run(quick: bool, only: Option<&str>, json: Option<&str>) -> Outcome {
     let root = shell::root()?;
     let workshop = Workshop::open(&root)?;
-    let peers = workshop.peers()?;
-    let ours = workshop.ours("release")?;
     let chosen: Vec<&Measure> =
-        MEASURES.iter().filter(|measure| only.is_none_or(|name| name == measure.name)).collect();
+        MEASURES.iter().filter(|measure| only.map_or(!measure.torch, |name| name == measure.name)).collect();
     if chosen.is_empty() {
         let names: Vec<&str> = MEASURES.iter().map(|measure| measure.name).collect();
         return Err(format!("no such measurement; there are {}", names.join(", ")));
     }
+    let torch = chosen.iter().any(|measure| measure.torch);
+    let peers = workshop.peers(if torch { "quality-gp" } else { "peers" })?;
+    let ours = workshop.ours("release")?;
     let mut rows = Vec::new();
     for measure in chosen {
         rows.extend(compare(measure, &ours, &peers, &workshop, quick)?);
@@ -129,10 +134,13 @@ pub(crate) fn run(quick: bool, only: Option<&str>, json: Option<&str>) -> Outcom
 /// Every measurement once, as small as it gets: for seeing that scripts and programs still run.
 pub(crate) fn smoke(root: &Path) -> Outcome {
     let workshop = Workshop::open(root)?;
-    let mut contestants = workshop.peers()?;
+    let mut contestants = workshop.peers("peers")?;
     contestants.push(workshop.ours("dev")?);
     for measure in MEASURES {
-        for contestant in contestants.iter().filter(|contestant| measure.is_for(contestant)) {
+        let can = |contestant: &&Contestant| {
+            measure.is_for(contestant) && (!measure.torch || contestant.words.is_empty())
+        };
+        for contestant in contestants.iter().filter(can) {
             let figure = workshop.ask(contestant, measure, N_QUICK)?;
             if !(figure.value.is_finite() && figure.value > 0.0) {
                 return Err(format!("{} of {} is {}", measure.name, contestant.name, figure.value));
@@ -219,8 +227,9 @@ impl Workshop {
         Ok(Workshop { root: root.to_path_buf(), target, disk, ram })
     }
 
-    fn peers(&self) -> Outcome<Vec<Contestant>> {
-        let python = needs::ensure_python("peers", &self.target)?;
+    /// The peers in the Python environment of that name.
+    fn peers(&self, environment: &str) -> Outcome<Vec<Contestant>> {
+        let python = needs::ensure_python(environment, &self.target)?;
         let script = self.root.join("benches").join("peers").join("measure.py");
         let peer = |name, word| Contestant { name, program: python.clone(), words: vec![script.clone(), word] };
         Ok(vec![peer("Rustuna 0.2.0", "rustuna".into()), peer("Optuna 5.0.0", "optuna".into())])
@@ -243,6 +252,10 @@ impl Workshop {
         let mut command = Command::new(&contestant.program);
         // No compiled scripts beside the sources.
         command.env("PYTHONDONTWRITEBYTECODE", "1");
+        if measure.torch {
+            // What Optuna's documentation advises: its thread pools fight over the same cores.
+            command.env("OMP_NUM_THREADS", "1");
+        }
         command.args(&contestant.words).arg(measure.name).args(["--n", &n.to_string(), "--dir"]).arg(&folder);
         let printed = shell::capture(&mut command);
         std::fs::remove_dir_all(&folder).map_err(|error| format!("cannot remove {}: {error}", folder.display()))?;

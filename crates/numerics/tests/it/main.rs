@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a golden file that does not parse is a failed test")]
 
+mod blocks;
 mod boxes;
 mod cholesky;
 mod crowding;

@@ -1,7 +1,7 @@
 //! Fitting the kernel: the maximum of the marginal likelihood times the priors.
 
 use libm::{exp, log};
-use trialog_numerics::{Cholesky, LbfgsbOptions, lbfgsb};
+use trialog_numerics::{Inversion, LbfgsbOptions, SymmetricBlocks, lbfgsb};
 
 use super::model::{Inputs, Kernel, matern, squared};
 
@@ -17,23 +17,25 @@ pub(crate) const LEAST_NOISE: f64 = 1e-6;
 pub(crate) struct Posterior<'a> {
     y: &'a [f64],
     is_deterministic: bool,
-    /// Squared differences by coordinate, pair by pair: (1, 0), (2, 0), (2, 1), ...
-    differences: Vec<Vec<f64>>,
+    /// Squared differences of all pairs, by coordinate.
+    differences: Vec<SymmetricBlocks>,
+    /// Memory for an evaluation.
+    kernel: SymmetricBlocks,
+    slopes: SymmetricBlocks,
+    inverse: SymmetricBlocks,
+    inversion: Inversion,
 }
 
 impl<'a> Posterior<'a> {
     pub(crate) fn new(inputs: &Inputs, y: &'a [f64], is_deterministic: bool) -> Posterior<'a> {
         let n = inputs.len;
-        let pairs = |column: &Vec<f64>, is_category: bool| {
-            let mut differences = Vec::with_capacity(n * n.saturating_sub(1) / 2);
-            for a in 0..n {
-                differences.extend(column[..a].iter().map(|&b| squared(column[a], b, is_category)));
-            }
-            differences
+        let pairs = |(column, &is_category): (&Vec<f64>, &bool)| {
+            SymmetricBlocks::from_fn(n, |a, b| squared(column[a], column[b], is_category))
         };
-        let differences =
-            inputs.columns.iter().zip(&inputs.is_category).map(|(column, &category)| pairs(column, category));
-        Posterior { y, is_deterministic, differences: differences.collect() }
+        let differences = inputs.columns.iter().zip(&inputs.is_category).map(pairs).collect();
+        let zeros = || SymmetricBlocks::zeros(n);
+        let (kernel, slopes, inverse) = (zeros(), zeros(), zeros());
+        Posterior { y, is_deterministic, differences, kernel, slopes, inverse, inversion: Inversion::default() }
     }
 
     /// The parameters as logarithms: the length-scales', the scale, and what the noise is above its least.
@@ -58,61 +60,45 @@ impl<'a> Posterior<'a> {
     }
 
     /// The value, and its gradient by the logarithms.
-    pub(crate) fn evaluate(&self, logs: &[f64], gradient: &mut [f64]) -> f64 {
+    pub(crate) fn evaluate(&mut self, logs: &[f64], gradient: &mut [f64]) -> f64 {
         /// For kernels so extreme that their matrix has no factor.
         const WORST: f64 = 1e20;
-        let n = self.y.len();
         let kernel = self.to_kernel(logs);
-        let pairs = n * n.saturating_sub(1) / 2;
-        let mut k = vec![0.0; pairs];
+        let k = self.kernel.elements_mut();
+        k.fill(0.0);
         for (differences, theta) in self.differences.iter().zip(&kernel.theta) {
-            for (k, difference) in k.iter_mut().zip(differences) {
+            for (k, difference) in k.iter_mut().zip(differences.elements()) {
                 *k += theta * difference;
             }
         }
-        let mut slopes = vec![0.0; pairs];
-        for (k, slope) in k.iter_mut().zip(&mut slopes) {
+        for (k, slope) in k.iter_mut().zip(self.slopes.elements_mut()) {
             let (value, by_square) = matern(*k);
             (*k, *slope) = (kernel.scale * value, kernel.scale * by_square);
         }
-        let mut factor = Cholesky::new();
-        let mut row = Vec::with_capacity(n);
-        for i in 0..n {
-            row.clear();
-            row.extend_from_slice(&k[i * i.saturating_sub(1) / 2..][..i]);
-            row.push(kernel.scale + kernel.noise);
-            if !factor.push(&row) {
-                gradient.fill(0.0);
-                return WORST;
-            }
+        // Beyond the matrix the inverse has zeros, and the products below have none of the rest there.
+        self.inverse.clone_from(&self.kernel);
+        self.inverse.add_to_diagonal(kernel.noise);
+        if self.inverse.invert(&mut self.inversion).is_none() {
+            gradient.fill(0.0);
+            return WORST;
         }
-        let mut alpha = self.y.to_vec();
-        factor.solve_lower(&mut alpha);
-        let fit = 0.5 * alpha.iter().map(|a| a * a).sum::<f64>();
-        factor.solve_upper(&mut alpha);
-        let log_prior = log_prior(&kernel);
-        let value = fit + factor.half_log_det() - log_prior;
+        let (z, alpha) = self.inversion.solve(self.y);
+        let fit = 0.5 * z.iter().map(|z| z * z).sum::<f64>();
+        let value = fit + self.inversion.half_log_det - log_prior(&kernel);
 
-        // d value / d K = (K^-1 - alpha alpha^T) / 2; every pair stands for two elements.
-        let inverse = factor.inverse();
-        let mut by_scale = 0.0;
-        let mut trace = 0.0;
-        for a in 0..n {
-            let row = &inverse[a * (a + 1) / 2..][..=a];
-            let at = a * a.saturating_sub(1) / 2;
-            for b in 0..a {
-                let weight = row[b] - alpha[a] * alpha[b];
-                by_scale += weight * k[at + b];
-                slopes[at + b] *= weight;
-            }
-            trace += row[a] - alpha[a] * alpha[a];
+        // d value / d K = (K^-1 - alpha alpha^T) / 2.
+        let weights = &mut self.inverse;
+        weights.subtract_square(&alpha);
+        let trace = weights.trace();
+        let by_scale = 0.5 * weights.dot(&self.kernel);
+        for (slope, weight) in self.slopes.elements_mut().iter_mut().zip(weights.elements()) {
+            *slope *= weight;
         }
         let dims = self.differences.len();
         for ((gradient, theta), differences) in gradient.iter_mut().zip(&kernel.theta).zip(&self.differences) {
-            let sum: f64 = slopes.iter().zip(differences).map(|(s, d)| s * d).sum();
-            *gradient = theta * sum - (0.1 / theta - 0.1 * theta);
+            *gradient = 0.5 * theta * self.slopes.dot(differences) - (0.1 / theta - 0.1 * theta);
         }
-        gradient[dims] = by_scale + 0.5 * trace * kernel.scale - (1.0 - kernel.scale);
+        gradient[dims] = by_scale - (1.0 - kernel.scale);
         if !self.is_deterministic {
             let above = kernel.noise - LEAST_NOISE;
             gradient[dims + 1] = (0.5 * trace - (0.1 / kernel.noise - 30.0)) * above;
@@ -121,7 +107,7 @@ impl<'a> Posterior<'a> {
     }
 
     /// The best kernel found from any of these starts; the first start if none leads anywhere.
-    pub(crate) fn fit(&self, starts: &[Kernel]) -> Kernel {
+    pub(crate) fn fit(&mut self, starts: &[Kernel]) -> Kernel {
         let options = LbfgsbOptions { gradient_tolerance: 1e-2, max_iterations: 100, ..LbfgsbOptions::default() };
         let mut best: Option<(f64, Vec<f64>)> = None;
         for start in starts {

@@ -55,7 +55,7 @@ fn check(golden: &str) {
             }
             "posterior" => {
                 let v = numbers(rest);
-                let posterior = Posterior::new(&inputs, &y, false);
+                let mut posterior = Posterior::new(&inputs, &y, false);
                 let mut logs: Vec<f64> = kernel.theta.iter().map(|theta| theta.ln()).collect();
                 logs.extend([kernel.scale.ln(), (kernel.noise - 1e-6).ln()]);
                 let mut gradient = vec![0.0; dims + 2];
@@ -65,7 +65,7 @@ fn check(golden: &str) {
                 }
             }
             "fitted" => {
-                let posterior = Posterior::new(&inputs, &y, false);
+                let mut posterior = Posterior::new(&inputs, &y, false);
                 let kernel = posterior.fit(&[Kernel::ones(dims)]);
                 let value = posterior.evaluate(&posterior.to_logs(&kernel), &mut vec![0.0; dims + 2]);
                 // Where Optuna stops is no better than where we do, but for the tolerance of both.

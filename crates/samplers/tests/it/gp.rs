@@ -85,7 +85,7 @@ fn value_stability() {
     let study = bowl(&Gp::default(), 42, 25);
     assert_eq!(
         suggest(&Gp::default(), &study, &spaces(), 42),
-        [0.0, 0.0007842136648353989, 28.0, 1.7512571611626635]
+        [0.0, 0.0007842136648359722, 28.0, 1.751257161166584]
     );
 }
 
