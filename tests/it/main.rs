@@ -13,6 +13,7 @@ mod compaction;
 mod full_disk;
 mod laws;
 mod leases;
+mod metrics;
 mod optimize;
 mod optuna;
 mod processes;

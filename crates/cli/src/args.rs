@@ -226,8 +226,8 @@ pub(crate) struct Run {
     /// Where the value comes from; one for each objective. See below.
     #[arg(short, long, value_name = "SOURCE", help_heading = "What comes back")]
     pub(crate) metric: Vec<String>,
-    /// Where intermediate values come from: json (default), none, or regex:PATTERN with one group (the value) or
-    /// two (the step and the value).
+    /// Where intermediate values come from: json (default), none, or regex:PATTERN with one group (the value), two (the
+    /// step and the value), or named ones: (?<step>..), (?<value>..), and any other name for a metric.
     #[arg(long, value_name = "SOURCE", help_heading = "What comes back")]
     pub(crate) report: Option<String>,
     /// Kill a trial after this time; it fails.
@@ -310,9 +310,25 @@ pub(crate) struct Report {
     pub(crate) trial: u32,
     /// How far it has come, such as an epoch.
     pub(crate) step: u64,
-    /// The intermediate value.
-    #[arg(allow_negative_numbers = true)]
+    /// The intermediate value, and METRIC=VALUE for each named metric.
+    #[arg(allow_negative_numbers = true, required = true, value_parser = reported)]
+    pub(crate) values: Vec<Reported>,
+}
+
+/// A value, of a named metric or of none.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Reported {
+    pub(crate) metric: Option<String>,
     pub(crate) value: f64,
+}
+
+fn reported(text: &str) -> Result<Reported, String> {
+    let (metric, value) = match text.rsplit_once('=') {
+        Some((metric, value)) => (Some(metric.to_owned()), value),
+        None => (None, text),
+    };
+    let value = value.parse().map_err(|_| format!("{value:?} is no number"))?;
+    Ok(Reported { metric, value })
 }
 
 #[derive(Args, Debug)]

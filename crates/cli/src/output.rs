@@ -180,6 +180,13 @@ pub(crate) fn trial_json(trial: &FrozenTrial) -> Value {
         let reports = trial.intermediate_values.iter().map(|(step, value)| json!([step, number(*value)]));
         put("intermediate_values", reports.collect());
     }
+    if !trial.metrics.is_empty() {
+        let series =
+            |reports: &[(u64, f64)]| reports.iter().map(|(step, value)| json!([step, number(*value)])).collect();
+        let metrics: Map<String, Value> =
+            trial.metrics.iter().map(|(name, reports)| (name.clone(), series(reports))).collect();
+        put("metrics", Value::Object(metrics));
+    }
     if !trial.constraints.is_empty() {
         let constraints: Map<String, Value> =
             trial.constraints.iter().map(|(name, value)| (name.clone(), number(*value))).collect();
@@ -215,6 +222,12 @@ pub(crate) fn write_trial(out: &mut dyn Write, trial: &FrozenTrial) -> io::Resul
     if let Some((step, value)) = trial.intermediate_values.last() {
         let count = trial.intermediate_values.len();
         writeln!(out, "  {count} intermediate values, the last {} at step {step}", short(*value))?;
+    }
+    for (name, reports) in &trial.metrics {
+        if let Some((step, value)) = reports.last() {
+            let count = reports.len();
+            writeln!(out, "  metric {name}: {count} values, the last {} at step {step}", short(*value))?;
+        }
     }
     for (key, value) in &trial.user_attrs {
         writeln!(out, "  {} {value}", faint(key))?;

@@ -28,7 +28,13 @@ pub(crate) fn ask(args: &args::Ask) -> Outcome {
 }
 
 pub(crate) fn report(args: &args::Report) -> Outcome {
-    Session::of(args.study.change()?).report(args.trial, args.step, args.value)
+    let plain: Vec<f64> =
+        args.values.iter().filter(|given| given.metric.is_none()).map(|given| given.value).collect();
+    if plain.len() > 1 {
+        return Err(Failure::usage("one value has no name; write the others as METRIC=VALUE"));
+    }
+    let metrics = args.values.iter().filter_map(|given| Some((given.metric.clone()?, given.value))).collect();
+    Session::of(args.study.change()?).report(args.trial, args.step, plain.first().copied(), metrics)
 }
 
 pub(crate) fn should_prune(args: &args::ShouldPrune) -> Outcome {
@@ -181,7 +187,19 @@ fn verb(session: &mut Session, answers: &mut Answers, request: &Value, id: &Valu
         "report" => {
             let step =
                 needed("step")?.as_u64().ok_or_else(|| Failure::invalid("\"step\" is a whole number from 0"))?;
-            session.report(trial()?, step, number(needed("value")?)?)?;
+            let metrics: Vec<(String, f64)> = match request.get("metrics") {
+                None => Vec::new(),
+                Some(Value::Object(metrics)) => {
+                    let metric = |(name, value): (&String, &Value)| Ok((name.clone(), number(value)?));
+                    metrics.iter().map(metric).collect::<Outcome<_>>()?
+                }
+                Some(_) => return Err(Failure::invalid("\"metrics\" is an object of numbers by name")),
+            };
+            let value = match request.get("value") {
+                None if !metrics.is_empty() => None,
+                _ => Some(number(needed("value")?)?),
+            };
+            session.report(trial()?, step, value, metrics)?;
             Ok(json!({}))
         }
         "should_prune" => {
@@ -309,8 +327,15 @@ impl Session {
         self.running.get_mut(&number).ok_or_else(|| Failure::invalid(format!("trial {number} is gone")))
     }
 
-    fn report(&mut self, number: u32, step: u64, value: f64) -> Outcome {
-        Ok(self.resume(number)?.report(step, value)?)
+    fn report(&mut self, number: u32, step: u64, value: Option<f64>, metrics: Vec<(String, f64)>) -> Outcome {
+        let trial = self.resume(number)?;
+        if let Some(value) = value {
+            trial.report(step, value)?;
+        }
+        if !metrics.is_empty() {
+            trial.report_metrics(step, metrics)?;
+        }
+        Ok(())
     }
 
     fn should_prune(&mut self, number: u32) -> Outcome<(bool, Option<String>)> {

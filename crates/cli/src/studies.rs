@@ -70,6 +70,7 @@ pub(crate) fn show(args: &OneStudy) -> Outcome {
         "study": view.name(),
         "directions": directions,
         "metric_names": view.metric_names(),
+        "metrics": view.reported_metrics().collect::<Vec<_>>(),
         "sampler": view.config().map(|config| component(&config.sampler)),
         "pruner": view.config().map(|config| component(&config.pruner)),
         "seed": view.config().map(|config| config.seed),
@@ -93,6 +94,10 @@ pub(crate) fn show(args: &OneStudy) -> Outcome {
             .map(|state| format!("{} {state}", view.count(state)))
             .collect();
         writeln!(out, "  trials  {} ({})", view.trial_count(), counts.join(", "))?;
+        let metrics: Vec<&str> = view.reported_metrics().collect();
+        if !metrics.is_empty() {
+            writeln!(out, "  metrics {}", metrics.join(", "))?;
+        }
         if *budget != Budget::default() {
             writeln!(out, "  budget  {}", budget_json(budget))?;
         }

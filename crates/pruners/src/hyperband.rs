@@ -7,7 +7,7 @@
 //! brackets are counted in whole numbers: Optuna divides two logarithms, which makes one bracket too few where, as
 //! with 243 and 3, the quotient falls short of the power.
 
-use trialog_ops::{ComponentSpec, Json, TrialNumber};
+use trialog_ops::{ComponentSpec, TrialNumber};
 use trialog_replay::StudyView;
 
 use crate::brackets::Brackets;
@@ -15,6 +15,7 @@ use crate::options::{Reader, steps_or_auto};
 use crate::peers::Kept;
 use crate::registry::Options;
 use crate::rungs::{Ladder, Rule};
+use crate::target::{Target, targeted};
 use crate::{Decision, Pruner};
 
 /// Hyperband. Bracket `i` is a [`SuccessiveHalving`](crate::SuccessiveHalving) whose first rung is at step
@@ -28,6 +29,7 @@ pub struct Hyperband {
     reduction_factor: u64,
     bootstrap_count: usize,
     peers: Kept,
+    target: Target,
 }
 
 impl Default for Hyperband {
@@ -37,6 +39,8 @@ impl Default for Hyperband {
 }
 
 impl Hyperband {
+    targeted!(target);
+
     /// Hyperband with its defaults.
     #[must_use]
     pub fn new() -> Hyperband {
@@ -46,6 +50,7 @@ impl Hyperband {
             reduction_factor: 3,
             bootstrap_count: 0,
             peers: Kept::default(),
+            target: Target::default(),
         }
     }
 
@@ -103,6 +108,7 @@ impl Hyperband {
             reduction_factor: reader.count("reduction_factor", 2)?.unwrap_or(default.reduction_factor),
             bootstrap_count: reader.count("bootstrap_count", 0)?.unwrap_or(default.bootstrap_count),
             peers: default.peers,
+            target: Target::read(&mut reader)?,
         };
         reader.finish()?;
         Ok(pruner)
@@ -112,7 +118,8 @@ impl Hyperband {
     /// are none.
     #[must_use]
     pub fn brackets(&self, view: &StudyView) -> Option<Brackets> {
-        let max_resource = self.max_resource.or_else(|| Some(view.last_complete_step()?.saturating_add(1)))?;
+        let last = || self.target.series(view)?.last_complete_step();
+        let max_resource = self.max_resource.or_else(|| Some(last()?.saturating_add(1)))?;
         let (min_resource, reduction_factor) = (self.min_resource, self.reduction_factor);
         Brackets::up_to(max_resource, Ladder { min_resource, reduction_factor, left_out: 0 })
     }
@@ -129,12 +136,13 @@ impl Hyperband {
     }
 
     fn reason(&self, view: &StudyView, number: TrialNumber) -> Option<String> {
-        let &[direction] = view.directions() else { return None };
-        let reports = view.trial(number)?.reports();
+        let (series, direction) = self.target.of(view)?;
+        let reports = series.reports(number);
         let brackets = self.brackets(view)?;
         let bracket = brackets.of(view.name(), number);
         let rule = Rule { ladder: brackets.ladder(bracket), bootstrap_count: self.bootstrap_count };
-        let standing = |rung, value| self.peers.standing(view, &brackets, (bracket, rung), direction, value);
+        let standing =
+            |rung, value| self.peers.standing(view, series, &brackets, (bracket, rung), direction, value);
         let reason = rule.reason(reports, standing)?;
         Some(format!("in bracket {bracket} of {}, {reason}", brackets.budgets().len()))
     }
@@ -148,10 +156,14 @@ impl Pruner for Hyperband {
             "reduction_factor": self.reduction_factor,
             "bootstrap_count": self.bootstrap_count,
         });
-        ComponentSpec { name: "hyperband".to_owned(), version: 1, options: Json::from(options) }
+        ComponentSpec { name: "hyperband".to_owned(), version: 1, options: self.target.with(options) }
+    }
+
+    fn applies_to(&self, view: &StudyView) -> bool {
+        self.target.of(view).is_some()
     }
 
     fn decide(&self, view: &StudyView, number: TrialNumber) -> Decision {
-        Decision::prune_if("hyperband", self.reason(view, number))
+        Decision::prune_if(&self.target.rule("hyperband"), self.reason(view, number))
     }
 }

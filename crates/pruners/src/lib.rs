@@ -13,6 +13,7 @@ mod rungs;
 mod shadow;
 mod signed_rank;
 mod successive_halving;
+mod target;
 mod threshold;
 mod wilcoxon;
 
@@ -35,8 +36,14 @@ pub trait Pruner: Send + Sync {
     /// Name, version and options: enough for any process to build the same pruner.
     fn spec(&self) -> ComponentSpec;
 
-    /// What to do about a running trial of a single-objective study, by all that was reported so far. A trial of
-    /// several objectives goes on, and so does one that does not exist.
+    /// True if it can judge the trials of this study: those of one objective, and those of several by a metric
+    /// whose direction is known.
+    fn applies_to(&self, view: &StudyView) -> bool {
+        view.directions().len() == 1
+    }
+
+    /// What to do about a running trial, by all that was reported so far. A trial of a study that the pruner does not
+    /// apply to goes on, and so does one that does not exist.
     fn decide(&self, view: &StudyView, number: TrialNumber) -> Decision;
 }
 

@@ -4,7 +4,7 @@ use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use trialog_ops::{ComponentSpec, Json};
+use trialog_ops::{ComponentSpec, Direction, Json, METRIC_NAME_BYTES_MAX};
 
 use crate::Pruner;
 use crate::registry::{self, Options};
@@ -70,6 +70,22 @@ impl<'a> Reader<'a> {
     ) -> Result<Option<f64>, String> {
         let meaning = |value: &Value| value.as_f64().filter(|number| range.contains(number));
         self.take(name, meaning, || expected.to_owned())
+    }
+
+    /// The name of a metric.
+    pub(crate) fn metric(&mut self, name: &'static str) -> Result<Option<Arc<str>>, String> {
+        let meaning = |value: &Value| {
+            let proper = |name: &&str| (1..=METRIC_NAME_BYTES_MAX).contains(&name.len());
+            value.as_str().filter(proper).map(Arc::from)
+        };
+        self.take(name, meaning, || format!("the name of a metric, of 1 to {METRIC_NAME_BYTES_MAX} bytes"))
+    }
+
+    /// A direction.
+    pub(crate) fn direction(&mut self, name: &'static str) -> Result<Option<Direction>, String> {
+        let ways = [Direction::Minimize, Direction::Maximize];
+        let meaning = |value: &Value| ways.into_iter().find(|way| value.as_str() == Some(&way.to_string()));
+        self.take(name, meaning, || "\"minimize\" or \"maximize\"".to_owned())
     }
 
     /// Another pruner: an object of `name`, `version` and `options`, of which the last two may be missing.

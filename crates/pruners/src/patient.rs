@@ -8,33 +8,60 @@
 
 use std::sync::Arc;
 
-use trialog_ops::{ComponentSpec, Direction, Json, TrialNumber};
+use trialog_ops::{ComponentSpec, Direction, TrialNumber};
 use trialog_replay::StudyView;
 
 use crate::options::{Reader, from_pruner};
 use crate::percentile::best;
 use crate::registry::Options;
+use crate::target::Target;
 use crate::{Decision, Pruner};
 
 /// Prunes a trial that did not improve with its last `patience + 1` reports, if the pruner inside says so too, or if
 /// there is none.
+///
+/// The pruner inside reads the same metric in the same direction, if it takes one and names none itself.
 pub struct Patient {
+    /// As it was given.
+    given: Option<Arc<dyn Pruner>>,
+    /// As it is asked.
     wrapped: Option<Arc<dyn Pruner>>,
     patience: usize,
     min_delta: f64,
+    target: Target,
 }
 
 impl Patient {
     /// Stops trials by themselves: those whose last `patience + 1` reports are no better than what came before.
     #[must_use]
     pub fn new(patience: usize) -> Patient {
-        Patient { wrapped: None, patience, min_delta: 0.0 }
+        Patient { given: None, wrapped: None, patience, min_delta: 0.0, target: Target::default() }
     }
 
     /// Asks this pruner about trials that no longer improve, and stops those that it would stop.
     #[must_use]
     pub fn wrapping(mut self, pruner: impl Pruner + 'static) -> Patient {
-        self.wrapped = Some(Arc::new(pruner));
+        self.given = Some(Arc::new(pruner));
+        self.passing_on()
+    }
+
+    /// As [`Percentile::metric`](crate::Percentile::metric).
+    #[must_use]
+    pub fn metric(mut self, name: &str) -> Patient {
+        self.target = self.target.metric(name);
+        self.passing_on()
+    }
+
+    /// As [`Percentile::direction`](crate::Percentile::direction).
+    #[must_use]
+    pub fn direction(mut self, direction: Direction) -> Patient {
+        self.target = self.target.direction(direction);
+        self.passing_on()
+    }
+
+    /// Tells the pruner inside which values are meant.
+    fn passing_on(mut self) -> Patient {
+        self.wrapped = self.given.as_ref().map(|given| self.target.passed_on(given));
         self
     }
 
@@ -47,24 +74,26 @@ impl Patient {
     }
 
     /// Reads the options of a log: `patience`; `min_delta`, default 0; and `wrapped_pruner`, an object of `name`,
-    /// `version` and `options`, of which the last two may be missing, default none.
+    /// `version` and `options`, of which the last two may be missing, default none; `metric` and `direction`.
     ///
     /// # Errors
     /// An option that does not exist or has no meaning, in words.
     pub fn from_options(options: &Options) -> Result<Patient, String> {
         let mut reader = Reader::new(options);
         let pruner = Patient {
-            wrapped: reader.pruner("wrapped_pruner")?,
+            given: reader.pruner("wrapped_pruner")?,
+            wrapped: None,
             patience: reader.count("patience", 0)?.ok_or("option patience is missing")?,
             min_delta: reader.number_within("min_delta", 0.0.., "a number from 0")?.unwrap_or(0.0),
+            target: Target::read(&mut reader)?,
         };
         reader.finish()?;
-        Ok(pruner)
+        Ok(pruner.passing_on())
     }
 
     fn reason(&self, view: &StudyView, number: TrialNumber) -> Option<String> {
-        let &[direction] = view.directions() else { return None };
-        let reports = view.trial(number)?.reports();
+        let (series, direction) = self.target.of(view)?;
+        let reports = series.reports(number);
         let latest = self.patience.saturating_add(1);
         let (before, after) = reports.split_at(reports.len().checked_sub(latest)?);
         let (before, after) = (best(before, direction)?, best(after, direction)?);
@@ -89,14 +118,19 @@ impl Pruner for Patient {
             "patience": self.patience,
             "min_delta": self.min_delta,
         });
-        ComponentSpec { name: "patient".to_owned(), version: 1, options: Json::from(options) }
+        ComponentSpec { name: "patient".to_owned(), version: 1, options: self.target.with(options) }
+    }
+
+    fn applies_to(&self, view: &StudyView) -> bool {
+        self.target.of(view).is_some() && self.wrapped.as_ref().is_none_or(|wrapped| wrapped.applies_to(view))
     }
 
     fn decide(&self, view: &StudyView, number: TrialNumber) -> Decision {
+        let rule = self.target.rule("patient pruner");
         let Some(no_progress) = self.reason(view, number) else { return Decision::Continue };
-        let because = |reason: String| format!("patient pruner: {no_progress}; {reason}");
+        let because = |reason: String| format!("{rule}: {no_progress}; {reason}");
         match self.wrapped.as_ref().map(|pruner| pruner.decide(view, number)) {
-            None => Decision::prune_if("patient pruner", Some(no_progress)),
+            None => Decision::prune_if(&rule, Some(no_progress)),
             Some(Decision::Continue) => Decision::Continue,
             Some(Decision::Prune { reason }) => Decision::Prune { reason: because(reason) },
             Some(Decision::Shadow { reason }) => Decision::Shadow { reason: because(reason) },

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use trialog_ops::{Direction, StudyId};
-use trialog_replay::{Lineage, RankList, StudyView, TrialView};
+use trialog_replay::{Lineage, RankList, Series, SeriesId, StudyView};
 
 use crate::brackets::{Brackets, Dealer};
 use crate::rungs::Standing;
@@ -26,6 +26,7 @@ impl Kept {
     pub(crate) fn standing(
         &self,
         view: &StudyView,
+        series: Series<'_>,
         brackets: &Brackets,
         rung: Rung,
         direction: Direction,
@@ -38,10 +39,10 @@ impl Kept {
             kept
         });
         let peers = match &mut *kept {
-            Some(peers) if peers.is_of(view, brackets) => peers,
-            _ => kept.insert(Peers::new(view, brackets)),
+            Some(peers) if peers.is_of(view, series, brackets) => peers,
+            _ => kept.insert(Peers::new(view, series, brackets)),
         };
-        peers.standing(view, rung, direction, value)
+        peers.standing(view, series, rung, direction, value)
     }
 
     pub(crate) fn drop_all(&self) {
@@ -49,11 +50,12 @@ impl Kept {
     }
 }
 
-/// What is known of one study's trials for one way to deal them out.
+/// What is known of one study's trials, by what they reported of one thing, for one way to deal them out.
 #[derive(Debug)]
 struct Peers {
     lineage: Lineage,
     study: StudyId,
+    series: SeriesId,
     brackets: Brackets,
     /// By the step of a rung, those that were asked about: a rung costs one look at each trial that has ended, and
     /// many a process never asks about the later ones.
@@ -71,23 +73,34 @@ struct Settled {
 }
 
 impl Peers {
-    fn new(view: &StudyView, brackets: &Brackets) -> Peers {
+    fn new(view: &StudyView, series: Series<'_>, brackets: &Brackets) -> Peers {
         Peers {
             lineage: view.lineage().clone(),
             study: view.id(),
+            series: series.id(),
             brackets: brackets.clone(),
             rungs: BTreeMap::new(),
         }
     }
 
-    fn is_of(&self, view: &StudyView, brackets: &Brackets) -> bool {
-        self.lineage == *view.lineage() && self.study == view.id() && self.brackets == *brackets
+    fn is_of(&self, view: &StudyView, series: Series<'_>, brackets: &Brackets) -> bool {
+        self.lineage == *view.lineage()
+            && self.study == view.id()
+            && self.series == series.id()
+            && self.brackets == *brackets
     }
 
-    fn standing(&mut self, view: &StudyView, (bracket, step): Rung, direction: Direction, value: f64) -> Standing {
+    fn standing(
+        &mut self,
+        view: &StudyView,
+        series: Series<'_>,
+        (bracket, step): Rung,
+        direction: Direction,
+        value: f64,
+    ) -> Standing {
         let dealer = self.brackets.dealer(view.name());
         let settled = self.rungs.entry(step).or_insert_with(|| Settled::new(self.brackets.budgets().len()));
-        settled.catch_up(view, &dealer, step);
+        settled.catch_up(view, series, &dealer, step);
         let mut standing = Standing::default();
         // A view that is too old for what is settled is looked at as a whole.
         let known = settled.values.get(bracket).filter(|_| settled.ended <= view.ended_count());
@@ -100,7 +113,7 @@ impl Peers {
         }
         let rest = view.ended_after(if known.is_some() { settled.ended } else { 0 }).chain(view.running());
         for trial in rest {
-            if let Some(peer) = reached_with(trial, step)
+            if let Some(peer) = reached_with(series.reports(trial.number()), step)
                 && dealer.bracket(trial.number()) == bracket
             {
                 standing.peers += 1;
@@ -117,13 +130,13 @@ impl Settled {
     }
 
     /// Settles what is no longer recent, many trials at a time.
-    fn catch_up(&mut self, view: &StudyView, dealer: &Dealer, step: u64) {
+    fn catch_up(&mut self, view: &StudyView, series: Series<'_>, dealer: &Dealer, step: u64) {
         let Some(end) = view.ended_count().checked_sub(RECENT).filter(|&end| end >= self.ended + RECENT) else {
             return;
         };
         let mut arrived: Vec<Vec<f64>> = vec![Vec::new(); self.values.len()];
         for trial in view.ended_after(self.ended).take(end - self.ended) {
-            if let Some(value) = reached_with(trial, step) {
+            if let Some(value) = reached_with(series.reports(trial.number()), step) {
                 arrived[dealer.bracket(trial.number())].push(value);
             }
         }
@@ -133,8 +146,7 @@ impl Settled {
 }
 
 /// The value of a trial's first report at or after a rung; NaN is none.
-fn reached_with(trial: TrialView<'_>, rung: u64) -> Option<f64> {
-    let reports = trial.reports();
+fn reached_with(reports: &[(u64, f64)], rung: u64) -> Option<f64> {
     let &(first, _) = reports.first()?;
     // Most trials report at every step; then there is no need to search.
     let guess = usize::try_from(rung.saturating_sub(first)).unwrap_or(usize::MAX);

@@ -11,6 +11,7 @@ use trialog_replay::StudyView;
 
 use crate::options::Reader;
 use crate::registry::Options;
+use crate::target::{Target, targeted};
 use crate::{Decision, Pruner};
 
 /// Prunes a trial whose best value so far is worse than a percentile of what the complete trials reported at the
@@ -18,16 +19,19 @@ use crate::{Decision, Pruner};
 ///
 /// The step is the largest that the trial has reported. Ask after each report: within an interval of steps only
 /// the trial's first report is judged.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Percentile {
     percentile: f64,
     n_startup_trials: usize,
     n_warmup_steps: u64,
     interval_steps: u64,
     n_min_trials: usize,
+    target: Target,
 }
 
 impl Percentile {
+    targeted!(target);
+
     /// Keeps the trials inside the best `percentile` percent, from 0 to 100; what is outside counts as the nearer
     /// end, and NaN as 100.
     #[must_use]
@@ -38,6 +42,7 @@ impl Percentile {
             n_warmup_steps: 0,
             interval_steps: 1,
             n_min_trials: 1,
+            target: Target::default(),
         }
     }
 
@@ -88,22 +93,25 @@ impl Percentile {
         self.n_warmup_steps = reader.count("n_warmup_steps", 0)?.unwrap_or(self.n_warmup_steps);
         self.interval_steps = reader.count("interval_steps", 1)?.unwrap_or(self.interval_steps);
         self.n_min_trials = reader.count("n_min_trials", 1)?.unwrap_or(self.n_min_trials);
+        self.target = Target::read(reader)?;
         Ok(self)
     }
 
     fn options(&self) -> Options {
-        Options::from_iter([
+        let mut options = Options::from_iter([
             ("n_startup_trials".to_owned(), self.n_startup_trials.into()),
             ("n_warmup_steps".to_owned(), self.n_warmup_steps.into()),
             ("interval_steps".to_owned(), self.interval_steps.into()),
             ("n_min_trials".to_owned(), self.n_min_trials.into()),
-        ])
+        ]);
+        self.target.write(&mut options);
+        options
     }
 
     /// Why the trial should stop, if it should; `percentile` is what the rule calls its threshold.
     fn reason(&self, view: &StudyView, number: TrialNumber, percentile: &str) -> Option<String> {
-        let &[direction] = view.directions() else { return None };
-        let reports = view.trial(number)?.reports();
+        let (series, direction) = self.target.of(view)?;
+        let reports = series.reports(number);
         let (&(step, _), before) = reports.split_last()?;
         let complete = view.count(TrialState::Complete);
         if complete < self.n_startup_trials.max(1)
@@ -114,7 +122,7 @@ impl Percentile {
         let Some(best) = best(reports, direction) else {
             return Some(format!("all values up to step {step} are NaN ({} reported)", reports.len()));
         };
-        let peers = view.complete_at(step).filter(|peers| peers.len() >= self.n_min_trials)?;
+        let peers = series.complete_at(step).filter(|peers| peers.len() >= self.n_min_trials)?;
         let share = match direction {
             Direction::Minimize => self.percentile,
             Direction::Maximize => 100.0 - self.percentile,
@@ -154,15 +162,19 @@ impl Pruner for Percentile {
         }
     }
 
+    fn applies_to(&self, view: &StudyView) -> bool {
+        self.target.of(view).is_some()
+    }
+
     fn decide(&self, view: &StudyView, number: TrialNumber) -> Decision {
         let threshold = format!("percentile {}", self.percentile);
-        Decision::prune_if("percentile pruner", self.reason(view, number, &threshold))
+        Decision::prune_if(&self.target.rule("percentile pruner"), self.reason(view, number, &threshold))
     }
 }
 
 /// Prunes a trial whose best value so far is worse than the median of what the complete trials reported at the
 /// same step: the [`Percentile`] pruner at 50. What a study uses that names no pruner.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Median(Percentile);
 
 impl Default for Median {
@@ -202,6 +214,18 @@ impl Median {
         Median(self.0.n_min_trials(trials))
     }
 
+    /// As [`Percentile::metric`].
+    #[must_use]
+    pub fn metric(self, name: &str) -> Median {
+        Median(self.0.metric(name))
+    }
+
+    /// As [`Percentile::direction`].
+    #[must_use]
+    pub fn direction(self, direction: Direction) -> Median {
+        Median(self.0.direction(direction))
+    }
+
     /// Reads the options of a log; what is not named has its default.
     ///
     /// # Errors
@@ -223,7 +247,11 @@ impl Pruner for Median {
         }
     }
 
+    fn applies_to(&self, view: &StudyView) -> bool {
+        self.0.applies_to(view)
+    }
+
     fn decide(&self, view: &StudyView, number: TrialNumber) -> Decision {
-        Decision::prune_if("median pruner", self.0.reason(view, number, "median"))
+        Decision::prune_if(&self.0.target.rule("median pruner"), self.0.reason(view, number, "median"))
     }
 }

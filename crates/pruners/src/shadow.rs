@@ -41,6 +41,10 @@ impl Pruner for Shadow {
         ComponentSpec { name: "shadow".to_owned(), version: 1, options: Json::from(options) }
     }
 
+    fn applies_to(&self, view: &StudyView) -> bool {
+        self.wrapped.applies_to(view)
+    }
+
     fn decide(&self, view: &StudyView, number: TrialNumber) -> Decision {
         match self.wrapped.decide(view, number) {
             Decision::Prune { reason } => Decision::Shadow { reason },

@@ -19,7 +19,7 @@
 //! - Here an automatic resource follows the view, so that all processes agree. There it stays as each process first
 //!   saw it.
 
-use trialog_ops::{ComponentSpec, Json, TrialNumber};
+use trialog_ops::{ComponentSpec, TrialNumber};
 use trialog_replay::StudyView;
 
 use crate::brackets::Brackets;
@@ -27,6 +27,7 @@ use crate::options::{Reader, steps_or_auto};
 use crate::peers::Kept;
 use crate::registry::Options;
 use crate::rungs::{Ladder, Rule};
+use crate::target::{Target, targeted};
 use crate::{Decision, Pruner};
 
 /// Asynchronous successive halving. Rung `k` is at step `min_resource * reduction_factor^(min_early_stopping_rate +
@@ -41,6 +42,7 @@ pub struct SuccessiveHalving {
     min_early_stopping_rate: u32,
     bootstrap_count: usize,
     peers: Kept,
+    target: Target,
 }
 
 impl Default for SuccessiveHalving {
@@ -50,6 +52,8 @@ impl Default for SuccessiveHalving {
 }
 
 impl SuccessiveHalving {
+    targeted!(target);
+
     /// Successive halving with its defaults.
     #[must_use]
     pub fn new() -> SuccessiveHalving {
@@ -59,6 +63,7 @@ impl SuccessiveHalving {
             min_early_stopping_rate: 0,
             bootstrap_count: 0,
             peers: Kept::default(),
+            target: Target::default(),
         }
     }
 
@@ -115,6 +120,7 @@ impl SuccessiveHalving {
             min_early_stopping_rate: rate.unwrap_or(default.min_early_stopping_rate),
             bootstrap_count: reader.count("bootstrap_count", 0)?.unwrap_or(default.bootstrap_count),
             peers: default.peers,
+            target: Target::read(&mut reader)?,
         };
         reader.finish()?;
         Ok(pruner)
@@ -126,8 +132,8 @@ impl SuccessiveHalving {
     }
 
     fn reason(&self, view: &StudyView, number: TrialNumber) -> Option<String> {
-        let &[direction] = view.directions() else { return None };
-        let hundredth = || view.last_complete_step().map(|last| (last / 100).max(1));
+        let (series, direction) = self.target.of(view)?;
+        let hundredth = || series.last_complete_step().map(|last| (last / 100).max(1));
         let ladder = Ladder {
             min_resource: self.min_resource.or_else(hundredth)?,
             reduction_factor: self.reduction_factor,
@@ -135,8 +141,8 @@ impl SuccessiveHalving {
         };
         let brackets = Brackets::single(ladder);
         let rule = Rule { ladder, bootstrap_count: self.bootstrap_count };
-        rule.reason(view.trial(number)?.reports(), |rung, value| {
-            self.peers.standing(view, &brackets, (0, rung), direction, value)
+        rule.reason(series.reports(number), |rung, value| {
+            self.peers.standing(view, series, &brackets, (0, rung), direction, value)
         })
     }
 }
@@ -149,10 +155,14 @@ impl Pruner for SuccessiveHalving {
             "min_early_stopping_rate": self.min_early_stopping_rate,
             "bootstrap_count": self.bootstrap_count,
         });
-        ComponentSpec { name: "successive_halving".to_owned(), version: 1, options: Json::from(options) }
+        ComponentSpec { name: "successive_halving".to_owned(), version: 1, options: self.target.with(options) }
+    }
+
+    fn applies_to(&self, view: &StudyView) -> bool {
+        self.target.of(view).is_some()
     }
 
     fn decide(&self, view: &StudyView, number: TrialNumber) -> Decision {
-        Decision::prune_if("successive halving", self.reason(view, number))
+        Decision::prune_if(&self.target.rule("successive halving"), self.reason(view, number))
     }
 }

@@ -2,23 +2,25 @@
 //!
 //! The rule and the defaults are those of Optuna 5's threshold pruner.
 
-use trialog_ops::{ComponentSpec, Json, TrialNumber};
+use trialog_ops::{ComponentSpec, TrialNumber};
 use trialog_replay::StudyView;
 
 use crate::options::Reader;
 use crate::percentile::is_due;
 use crate::registry::Options;
+use crate::target::Target;
 use crate::{Decision, Pruner};
 
 /// Prunes a trial whose latest value is NaN or outside of bounds, whichever way the study goes. Bounds are inside.
 ///
 /// Ask after each report: within an interval of steps only the trial's first report is judged.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Threshold {
     lower: Option<f64>,
     upper: Option<f64>,
     n_warmup_steps: u64,
     interval_steps: u64,
+    target: Target,
 }
 
 impl Threshold {
@@ -40,7 +42,13 @@ impl Threshold {
     pub fn between(lower: f64, upper: f64) -> Threshold {
         let (lower, upper) = if lower > upper { (upper, lower) } else { (lower, upper) };
         let bound = |value: f64| value.is_finite().then_some(value);
-        Threshold { lower: bound(lower), upper: bound(upper), n_warmup_steps: 0, interval_steps: 1 }
+        Threshold {
+            lower: bound(lower),
+            upper: bound(upper),
+            n_warmup_steps: 0,
+            interval_steps: 1,
+            target: Target::default(),
+        }
     }
 
     /// Nothing is pruned before this step. Default 0.
@@ -58,6 +66,14 @@ impl Threshold {
         self
     }
 
+    /// Reads this metric, of those that [`Op::ReportMetrics`](trialog_ops::Op::ReportMetrics) reports, in the place of
+    /// the values without a name: in studies of several objectives, too. A trial that does not report it goes on.
+    #[must_use]
+    pub fn metric(mut self, name: &str) -> Threshold {
+        self.target = self.target.metric(name);
+        self
+    }
+
     /// Reads the options of a log; what is not named has its default. `lower` and `upper` are null or missing where
     /// there is no such bound.
     ///
@@ -70,6 +86,7 @@ impl Threshold {
             upper: reader.number("upper")?,
             n_warmup_steps: reader.count("n_warmup_steps", 0)?.unwrap_or(0),
             interval_steps: reader.count("interval_steps", 1)?.unwrap_or(1),
+            target: Target::read_metric(&mut reader)?,
         };
         reader.finish()?;
         match (pruner.lower, pruner.upper) {
@@ -81,8 +98,7 @@ impl Threshold {
     }
 
     fn reason(&self, view: &StudyView, number: TrialNumber) -> Option<String> {
-        let [_] = view.directions() else { return None };
-        let (&(step, value), before) = view.trial(number)?.reports().split_last()?;
+        let (&(step, value), before) = self.target.series(view)?.reports(number).split_last()?;
         if !is_due(step, before, self.n_warmup_steps, self.interval_steps) {
             return None;
         }
@@ -101,10 +117,14 @@ impl Pruner for Threshold {
             "n_warmup_steps": self.n_warmup_steps,
             "interval_steps": self.interval_steps,
         });
-        ComponentSpec { name: "threshold".to_owned(), version: 1, options: Json::from(options) }
+        ComponentSpec { name: "threshold".to_owned(), version: 1, options: self.target.with(options) }
+    }
+
+    fn applies_to(&self, view: &StudyView) -> bool {
+        self.target.series(view).is_some()
     }
 
     fn decide(&self, view: &StudyView, number: TrialNumber) -> Decision {
-        Decision::prune_if("threshold pruner", self.reason(view, number))
+        Decision::prune_if(&self.target.rule("threshold pruner"), self.reason(view, number))
     }
 }

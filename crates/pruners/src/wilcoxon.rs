@@ -4,12 +4,13 @@
 //! Bulletin 1 (1945), over the differences at the steps that both trials reported, as Optuna 5 uses it. The p-values
 //! are SciPy's, from the same choice among exact distribution and normal approximation.
 
-use trialog_ops::{ComponentSpec, Direction, Json, TrialNumber};
+use trialog_ops::{ComponentSpec, Direction, TrialNumber};
 use trialog_replay::StudyView;
 
 use crate::options::Reader;
 use crate::registry::Options;
 use crate::signed_rank;
+use crate::target::{Target, targeted};
 use crate::{Decision, Pruner};
 
 /// Prunes a trial that a signed-rank test finds worse than the best complete trial so far, by the values of the steps
@@ -19,12 +20,14 @@ use crate::{Decision, Pruner};
 /// instance's value with the instance's number as the step, in any order, and tell their mean. A shuffled order, another
 /// one for each trial, makes the test fair to those that were asked about early.
 ///
-/// A trial goes on while there is no best trial, while its own or the best one's values are not all finite, and while
+/// With a metric, its values are compared; which trial is the best, the objective says all the same. A trial goes on while there is no
+/// best trial, as always with several objectives, while its own or the best one's values are not all finite, and while
 /// the mean of what it reported is as good as the mean of the best trial's values.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Wilcoxon {
     p_threshold: f64,
     n_startup_steps: usize,
+    target: Target,
 }
 
 impl Default for Wilcoxon {
@@ -34,10 +37,12 @@ impl Default for Wilcoxon {
 }
 
 impl Wilcoxon {
+    targeted!(target);
+
     /// The pruner with its defaults.
     #[must_use]
     pub fn new() -> Wilcoxon {
-        Wilcoxon { p_threshold: 0.1, n_startup_steps: 2 }
+        Wilcoxon { p_threshold: 0.1, n_startup_steps: 2, target: Target::default() }
     }
 
     /// A trial is pruned where the p-value is below this: the higher, the more is pruned. Default 0.1; what is outside
@@ -67,25 +72,28 @@ impl Wilcoxon {
         let pruner = Wilcoxon {
             p_threshold: p_threshold.unwrap_or(default.p_threshold),
             n_startup_steps: reader.count("n_startup_steps", 0)?.unwrap_or(default.n_startup_steps),
+            target: Target::read(&mut reader)?,
         };
         reader.finish()?;
         Ok(pruner)
     }
 
     fn reason(&self, view: &StudyView, number: TrialNumber) -> Option<String> {
-        let &[direction] = view.directions() else { return None };
-        let reports = view.trial(number)?.reports();
+        let (series, direction) = self.target.of(view)?;
+        let reports = series.reports(number);
+        // Which trial is the best, the objective says. Several objectives have no best one.
         let best = view.best().next()?;
+        let best_reports = series.reports(best.number());
         let is_finite = |&(_, value): &(u64, f64)| value.is_finite();
-        if reports.is_empty() || !reports.iter().chain(best.reports()).all(is_finite) {
+        if reports.is_empty() || !reports.iter().chain(best_reports).all(is_finite) {
             return None;
         }
-        let behind = behind(reports, best.reports(), direction);
+        let behind = behind(reports, best_reports, direction);
         if behind.len() < self.n_startup_steps.max(2) {
             return None;
         }
         // The cheaper question first.
-        if !direction.is_better(mean(best.reports()), mean(reports)) {
+        if !direction.is_better(mean(best_reports), mean(reports)) {
             return None;
         }
         let p = signed_rank::p_greater(&behind);
@@ -121,10 +129,10 @@ impl Pruner for Wilcoxon {
             "p_threshold": self.p_threshold,
             "n_startup_steps": self.n_startup_steps,
         });
-        ComponentSpec { name: "wilcoxon".to_owned(), version: 1, options: Json::from(options) }
+        ComponentSpec { name: "wilcoxon".to_owned(), version: 1, options: self.target.with(options) }
     }
 
     fn decide(&self, view: &StudyView, number: TrialNumber) -> Decision {
-        Decision::prune_if("wilcoxon pruner", self.reason(view, number))
+        Decision::prune_if(&self.target.rule("wilcoxon pruner"), self.reason(view, number))
     }
 }

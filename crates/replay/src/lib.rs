@@ -22,6 +22,7 @@ pub use audit::{Amended, CHANGES_MAX, Change, ChangeKind};
 pub use column::Column;
 pub use digest::Digest;
 pub use lost::Late;
+pub use metric::metrics_fault;
 pub use rank::RankList;
 pub use series::{Series, SeriesId};
 pub use snapshot::SnapshotError;

@@ -10,6 +10,24 @@ use crate::index::StepIndex;
 use crate::reports::Reports;
 use crate::verdict::Reason;
 
+/// What is wrong with the names of metrics that one op has, if anything is.
+#[must_use]
+pub fn metrics_fault<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Reason> {
+    let mut seen = BTreeSet::new();
+    names.into_iter().find_map(|name| {
+        let detail = if name.is_empty() {
+            "a name is empty"
+        } else if name.len() > METRIC_NAME_BYTES_MAX {
+            "a name is longer than 250 bytes"
+        } else if !seen.insert(name) {
+            "one is there twice"
+        } else {
+            return None;
+        };
+        Some(Reason::BadMetrics { detail })
+    })
+}
+
 /// The log's metrics by key.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MetricTable {
@@ -28,24 +46,15 @@ impl MetricTable {
 
     /// An op's metrics are all taken or none: everything that could be wrong with them is found here.
     pub(crate) fn check<'a>(&'a self, metrics: impl ExactSizeIterator<Item = &'a MetricRef>) -> Result<(), Reason> {
-        let bad = |detail| Err(Reason::BadMetrics { detail });
         // Room for the names that the op may add.
         let most = self.names.len() + metrics.len();
-        let mut seen = BTreeSet::new();
-        for metric in metrics {
-            let name = match metric {
-                MetricRef::Key(key) => self.get(*key).ok_or(Reason::NoMetric)?,
-                MetricRef::Name(name) => name.as_str(),
-            };
-            if name.is_empty() {
-                return bad("a name is empty");
-            }
-            if name.len() > METRIC_NAME_BYTES_MAX {
-                return bad("a name is longer than 250 bytes");
-            }
-            if !seen.insert(name) {
-                return bad("one is there twice");
-            }
+        let name = |metric: &'a MetricRef| match metric {
+            MetricRef::Key(key) => self.get(*key).map(AsRef::as_ref).ok_or(Reason::NoMetric),
+            MetricRef::Name(name) => Ok(name.as_str()),
+        };
+        let names: Vec<&str> = metrics.map(name).collect::<Result<_, _>>()?;
+        if let Some(reason) = metrics_fault(names) {
+            return Err(reason);
         }
         if u32::try_from(most).is_ok_and(|most| most < u32::MAX) { Ok(()) } else { Err(Reason::Full) }
     }

@@ -2,7 +2,7 @@
 //! a line is first brought into a form that is taken, so that ids and numbers are the same for everybody. What has no
 //! such form stands beside the trial as an attribute. `docs/optuna.md` has the tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trialog_codec::DecodeError;
@@ -10,11 +10,11 @@ use trialog_codec::optuna::{
     AttrKind, Def, Line, Reader, StateChange, Template, Time, is_same_to_python, write_line,
 };
 use trialog_ops::{
-    ComponentSpec, Direction, Distribution, FinalState, Json, METRIC_NAME_BYTES_MAX, MetricRef, MetricSeries,
-    MetricValue, Op, Param, ParamDef, ParamRef, Record, SessionId, SessionKey, SessionRef, StudyConfig, StudyId,
-    Timestamp, TrialId, TrialState, TrialTemplate,
+    ComponentSpec, Direction, Distribution, FinalState, Json, MetricRef, MetricSeries, MetricValue, Op, Param,
+    ParamDef, ParamRef, Record, SessionId, SessionKey, SessionRef, StudyConfig, StudyId, Timestamp, TrialId,
+    TrialState, TrialTemplate,
 };
-use trialog_replay::State;
+use trialog_replay::{State, metrics_fault};
 
 use crate::dialect::OptunaDialect;
 
@@ -287,6 +287,11 @@ impl Translator {
                 study_attr(*study, AttrKind::System, CONFIG.to_owned(), config_json(config))
             }
             Op::CreateTrial { study, start } => Line::CreateTrial { study: *study, start: Some(self.time(*start)) },
+            Op::AddTrial { template, .. }
+                if !are_proper(template.metrics.iter().map(|series| &series.metric), state) =>
+            {
+                return Err(BAD_METRICS);
+            }
             Op::AddTrial { study, template } => {
                 Line::AddTrial { study: *study, template: Box::new(self.as_optuna(template, state)) }
             }
@@ -299,11 +304,10 @@ impl Translator {
                 return Ok(known.map(|(def, value)| Line::SetParam { trial: *trial, def, value }).collect());
             }
             Op::Report { trial, step, value } => Line::Report { trial: *trial, step: Ok(*step), value: *value },
-            Op::ReportMetrics { values, .. } if !are_proper(values, state) => {
-                return Err((
-                    "report metrics",
-                    "there are none, or one has no name, too long a name, or another's",
-                ));
+            Op::ReportMetrics { values, .. }
+                if values.is_empty() || !are_proper(values.iter().map(|value| &value.metric), state) =>
+            {
+                return Err(BAD_METRICS);
             }
             // One attribute for each value, so that none replaces another.
             Op::ReportMetrics { trial, step, values } => Line::SetTrialAttr {
@@ -466,10 +470,11 @@ fn metric_name<'a>(metric: &'a MetricRef, state: &'a State) -> &'a str {
 }
 
 /// What replay would reject, attributes could not say.
-fn are_proper(values: &[MetricValue], state: &State) -> bool {
-    let names: BTreeSet<&str> = values.iter().map(|value| metric_name(&value.metric, state)).collect();
-    let proper = |name: &&str| (1..=METRIC_NAME_BYTES_MAX).contains(&name.len());
-    !values.is_empty() && names.len() == values.len() && names.iter().all(proper)
+const BAD_METRICS: (&str, &str) =
+    ("report metrics", "there are none, or one has no name, too long a name, or another's");
+
+fn are_proper<'a>(metrics: impl Iterator<Item = &'a MetricRef>, state: &'a State) -> bool {
+    metrics_fault(metrics.map(|metric| metric_name(metric, state))).is_none()
 }
 
 fn metric_key(name: &str, step: u64) -> String {
@@ -481,7 +486,7 @@ fn metric_key(name: &str, step: u64) -> String {
 fn metric_of(key: &str, value: &Json) -> Option<(u64, MetricValue)> {
     let (digits, name) = key.strip_prefix(METRIC)?.split_once(':')?;
     let step: u64 = digits.parse().ok()?;
-    let proper = (1..=METRIC_NAME_BYTES_MAX).contains(&name.len()) && step < u64::MAX && step.to_string() == digits;
+    let proper = metrics_fault([name]).is_none() && step < u64::MAX && step.to_string() == digits;
     let value = if value.as_str() == "NaN" { f64::NAN } else { number(value.as_str())? };
     proper.then(|| (step, MetricValue { metric: MetricRef::Name(name.to_owned()), value }))
 }

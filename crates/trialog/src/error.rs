@@ -145,6 +145,7 @@ impl Error {
                         | Reason::BadTemplate { .. }
                         | Reason::BadStudy
                         | Reason::BadParam { .. }
+                        | Reason::BadMetrics { .. }
                         | Reason::TooManyRetries { .. }
                         | Reason::NotFinished { .. }
                         | Reason::NotVoided { .. }

@@ -60,8 +60,8 @@ pub use verify::{Difference, Rederived, Underived};
 pub use trialog_journal as journal;
 pub use trialog_ops::{
     Amendment, Budget, CategoricalDistribution, Choice, ComponentSpec, Direction, Distribution, DistributionError,
-    FloatDistribution, IntDistribution, Json, JsonError, Note, ParamDef, ParamKey, ParamValue, RetryPolicy,
-    StudyConfig, Timestamp, TrialId, TrialNumber, TrialState,
+    FloatDistribution, IntDistribution, Json, JsonError, METRIC_NAME_BYTES_MAX, Note, ParamDef, ParamKey,
+    ParamValue, RetryPolicy, StudyConfig, Timestamp, TrialId, TrialNumber, TrialState,
 };
 /// Whether to go on with a trial.
 pub use trialog_pruners as pruners;

@@ -4,7 +4,7 @@ use trialog_ops::{
     Choice, Distribution, Json, MetricRef, MetricSeries, Op, Param, ParamDef, ParamRef, ParamValue, Timestamp,
     TrialState, TrialTemplate,
 };
-use trialog_replay::Reason;
+use trialog_replay::{Reason, metrics_fault};
 
 use crate::error::{Error, Result};
 use crate::frozen::FrozenTrial;
@@ -118,7 +118,14 @@ impl NewTrial {
     pub(crate) fn check(&self) -> std::result::Result<(), Reason> {
         let constraints = self.template.constraints.iter().map(|(_, value)| value);
         let any_nan = self.template.values.iter().chain(constraints).any(|value| value.is_nan());
-        if any_nan { Err(Reason::Nan) } else { Ok(()) }
+        if any_nan {
+            return Err(Reason::Nan);
+        }
+        let names = self.template.metrics.iter().filter_map(|series| match &series.metric {
+            MetricRef::Name(name) => Some(name.as_str()),
+            MetricRef::Key(_) => None,
+        });
+        metrics_fault(names).map_or(Ok(()), Err)
     }
 
     /// When it ran. Default: now.

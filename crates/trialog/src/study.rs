@@ -560,6 +560,11 @@ impl Study {
         self.0.storage.change(op, self.0.storage.durability().of_progress(), tried)
     }
 
+    /// The same of several ops, as one record.
+    pub(crate) fn progress_all(&self, ops: Vec<Op>, tried: impl Fn() -> String) -> Result<()> {
+        self.0.storage.change_all(ops, self.0.storage.durability().of_progress(), tried).map(drop)
+    }
+
     /// Commits parameters that were sampled at `sampled_at`, behind the trial's last record at `last`; returns the position
     /// behind them. Anybody can derive them again, since where the one is not the other the log says so.
     pub(crate) fn set_params(&self, op: Op, sampled_at: u64, last: u64, tried: impl Fn() -> String) -> Result<u64> {
@@ -574,11 +579,25 @@ impl Study {
         self.0.storage.change(op, self.0.storage.durability().of_results(), tried)
     }
 
+    /// True if the study's pruner can judge its trials: always with one objective, and with several if it names a metric
+    /// whose direction is known.
+    ///
+    /// # Errors
+    /// A pruner that this program does not know, or what the log says.
+    pub fn can_prune(&self) -> Result<bool> {
+        let view = self.view()?;
+        Ok(view.directions().len() == 1 || known(&self.0.pruner, &self.0.name)?.applies_to(&view))
+    }
+
     pub(crate) fn single_objective(&self, tried: &'static str) -> Result<()> {
         if self.0.storage.view(self.0.id)?.directions().len() == 1 {
             return Ok(());
         }
-        Err(Error::new(Kind::SeveralObjectives { study: self.0.name.clone(), tried }))
+        Err(self.several_objectives(tried))
+    }
+
+    fn several_objectives(&self, tried: &'static str) -> Error {
+        Error::new(Kind::SeveralObjectives { study: self.0.name.clone(), tried })
     }
 
     fn sampler(&self) -> Result<&dyn Sampler> {
@@ -609,7 +628,12 @@ impl Study {
     }
 
     pub(crate) fn decide(&self, view: &StudyView, number: TrialNumber) -> Result<Decision> {
-        Ok(known(&self.0.pruner, &self.0.name)?.decide(view, number))
+        let pruner = known(&self.0.pruner, &self.0.name)?;
+        // With one objective a pruner that has nothing to say lets the trial go on.
+        if view.directions().len() > 1 && !pruner.applies_to(view) {
+            return Err(self.several_objectives("should_prune, with a pruner that names no metric and direction,"));
+        }
+        Ok(pruner.decide(view, number))
     }
 }
 

@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use trialog_ops::{
-    Choice, Distribution, FinalState, Json, Op, Param, ParamDef, ParamKey, ParamRef, ParamValue, TrialId,
-    TrialNumber, TrialState,
+    Choice, Distribution, FinalState, Json, MetricRef, MetricValue, Op, Param, ParamDef, ParamKey, ParamRef,
+    ParamValue, TrialId, TrialNumber, TrialState,
 };
 use trialog_pruners::Decision;
-use trialog_replay::{Reason, StudyView};
+use trialog_replay::{Reason, StudyView, metrics_fault};
 
 use crate::error::{Error, Kind, Result};
 use crate::frozen::Params;
@@ -296,14 +296,75 @@ impl Trial {
         self.study.progress(op, || format!("report step {step} of trial {}", self.number)).map(drop)
     }
 
+    /// Reports intermediate values of several named metrics at a step, such as loss and accuracy after an epoch: all at
+    /// once, for everybody to see. A pruner that names a metric reads it; studies of several objectives may report
+    /// metrics, too.
+    ///
+    /// In a study of one objective that has a name ([`StudyBuilder::metric_names`](crate::StudyBuilder::metric_names)),
+    /// a value of that name is what [`Trial::report`] reports. As there, the first value of a metric for a step stays,
+    /// and NaN may be reported.
+    ///
+    /// ```
+    /// # fn main() -> trialog::Result<()> {
+    /// use trialog::{Direction, pruners::Median};
+    ///
+    /// let pruner = Median::new().metric("acc").direction(Direction::Maximize);
+    /// let study = trialog::open("memory:")?.study("digits").minimize().pruner(pruner).create()?;
+    /// let mut trial = study.ask()?;
+    /// for epoch in 0..10 {
+    ///     trial.report_metrics(epoch, [("loss", 0.3), ("acc", 0.9)])?;
+    ///     if trial.should_prune()? {
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// No metrics, a name that is empty or longer than 250 bytes, a metric that is there twice
+    /// ([`Error::is_invalid`]), a finished trial ([`Error::is_finished_trial`]), or what the log says.
+    pub fn report_metrics<N: AsRef<str>>(
+        &mut self,
+        step: u64,
+        values: impl IntoIterator<Item = (N, f64)>,
+    ) -> Result<()> {
+        let tried = || format!("report metrics at step {step} of trial {}", self.number);
+        let values: Vec<(N, f64)> = values.into_iter().collect();
+        if values.is_empty() {
+            return Err(Error::rejected(tried(), &Reason::BadMetrics { detail: "there are none" }));
+        }
+        if let Some(reason) = metrics_fault(values.iter().map(|(name, _)| name.as_ref())) {
+            return Err(Error::rejected(tried(), &reason));
+        }
+        let view = self.study.storage().view(self.study.id())?;
+        let is_objective = |name: &str| matches!(view.metric_names(), Some([only]) if only == name);
+        let (mut plain, mut named) = (None, Vec::new());
+        for (name, value) in &values {
+            let name = name.as_ref();
+            let known = view.series(Some(name)).reports(self.number);
+            if known.binary_search_by_key(&step, |report| report.0).is_ok() {
+                tracing::warn!(trial = self.number.0, step, "{name} was reported before; the first value stays");
+            } else if is_objective(name) {
+                plain = Some(Op::Report { trial: self.id, step, value: *value });
+            } else {
+                named.push(MetricValue { metric: MetricRef::Name(name.to_owned()), value: *value });
+            }
+        }
+        drop(view);
+        let named = (!named.is_empty()).then_some(Op::ReportMetrics { trial: self.id, step, values: named });
+        let ops: Vec<Op> = plain.into_iter().chain(named).collect();
+        if ops.is_empty() { Ok(()) } else { self.study.progress_all(ops, tried) }
+    }
+
     /// True if the study's pruner thinks that the trial is not worth going on with, by all reports of all
     /// workers. Return [`Pruned`] as the objective's error then.
     ///
     /// Ask after each report: pruners judge what the latest one newly reached.
     ///
     /// # Errors
-    /// The study has several objectives or a pruner that this program does not know ([`Error::is_invalid`]), or
-    /// what the log says.
+    /// The study has several objectives and a pruner that names no metric whose direction is known, or a pruner that
+    /// this program does not know ([`Error::is_invalid`]), or what the log says.
     pub fn should_prune(&self) -> Result<bool> {
         Ok(self.decide()?.is_prune())
     }
@@ -315,14 +376,15 @@ impl Trial {
     /// # Errors
     /// As [`Trial::should_prune`].
     pub fn decide(&self) -> Result<Decision> {
-        self.study.single_objective("should_prune")?;
         let view = self.study.view()?;
         let decision = self.study.decide(&view, self.number)?;
         if let (Decision::Shadow { reason }, Some(trial)) = (&decision, view.trial(self.number))
             && trial.state() == TrialState::Running
             && trial.system_attr(WOULD_PRUNE).is_none()
         {
-            let step = trial.reports().last().map(|&(step, _)| step);
+            let plain = trial.reports().last().map(|&(step, _)| step);
+            let named = trial.metrics().filter_map(|(_, reports)| reports.last()).map(|&(step, _)| step);
+            let step = plain.into_iter().chain(named).max();
             let value = Json::from(serde_json::json!({ "step": step, "reason": reason }));
             let op = Op::SetTrialSystemAttr { trial: self.id, key: WOULD_PRUNE.to_owned(), value };
             self.study.progress(op, || format!("note that trial {} would be pruned", self.number))?;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use regex::Regex;
+use regex::{Captures, Regex};
 use serde_json::Value;
+use trialog::METRIC_NAME_BYTES_MAX;
 
 use crate::exit::{Failure, Outcome};
 
@@ -54,6 +55,10 @@ impl Reports {
 
 fn regex(option: &str, pattern: &str, groups: std::ops::RangeInclusive<usize>) -> Outcome<Regex> {
     let regex = Regex::new(pattern).map_err(|error| Failure::usage(format!("{option}: {error}")))?;
+    // Groups with names say themselves what they are.
+    if groups.end() > &1 && regex.capture_names().flatten().next().is_some() {
+        return Ok(regex);
+    }
     let found = regex.captures_len() - 1;
     if groups.contains(&found) {
         return Ok(regex);
@@ -79,8 +84,8 @@ impl<'a> Collector<'a> {
         Collector { sources, reports, last: None, found: vec![[None; 2]; sources.len()], reported: 0 }
     }
 
-    /// Takes a line of output, and returns the intermediate value in it.
-    pub(crate) fn line(&mut self, line: &str, is_stdout: bool) -> Option<(u64, f64)> {
+    /// Takes a line of output, and returns the intermediate values in it.
+    pub(crate) fn line(&mut self, line: &str, is_stdout: bool) -> Option<Report> {
         let json = if is_stdout { json_object(line) } else { None };
         for (source, found) in self.sources.iter().zip(&mut self.found) {
             let new = match source {
@@ -95,14 +100,13 @@ impl<'a> Collector<'a> {
         }
         let report = match self.reports {
             Reports::None => None,
-            Reports::Json => json.as_ref().and_then(step_and_value),
-            Reports::Regex(regex) => regex.captures_iter(line).last().and_then(|groups| {
-                let first = groups.get(1)?.as_str();
-                match groups.get(2) {
-                    Some(value) => Some((first.parse().ok()?, number_in(value.as_str())?)),
-                    None => Some((self.reported, number_in(first)?)),
-                }
-            }),
+            Reports::Json => {
+                let objective = if let [Source::Json(key)] = self.sources { key } else { "value" };
+                json.as_ref().and_then(|json| report_in(json, objective))
+            }
+            Reports::Regex(regex) => {
+                regex.captures_iter(line).last().and_then(|groups| matched(regex, &groups, self.reported))
+            }
         };
         self.reported += u64::from(report.is_some());
         // A report is no result: the last line is the last one that is none.
@@ -167,9 +171,60 @@ fn last_values(text: &str, objectives: usize) -> Result<Vec<f64>, String> {
     }
 }
 
-fn step_and_value(json: &Value) -> Option<(u64, f64)> {
+/// What a program reports at a step.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Report {
+    pub(crate) step: u64,
+    /// The objective's intermediate value.
+    pub(crate) value: Option<f64>,
+    /// All others by name.
+    pub(crate) metrics: Vec<(String, f64)>,
+}
+
+impl Report {
+    /// A report of something.
+    fn of(step: u64, value: Option<f64>, mut metrics: Vec<(String, f64)>) -> Option<Report> {
+        metrics.retain(|(name, _)| (1..=METRIC_NAME_BYTES_MAX).contains(&name.len()));
+        (value.is_some() || !metrics.is_empty()).then_some(Report { step, value, metrics })
+    }
+}
+
+/// The numbers of an object with a step: those under `value` or the objective's own key are the objective's.
+fn report_in(json: &Value, objective: &str) -> Option<Report> {
     let step = json.get("step").or_else(|| json.get("epoch"))?.as_u64()?;
-    Some((step, number_of(json.get("value")?)?))
+    let value = json.get("value").or_else(|| json.get(objective)).and_then(number_of);
+    let others = json
+        .as_object()?
+        .iter()
+        .filter(|(name, _)| !["step", "epoch", "value"].contains(&name.as_str()) && *name != objective);
+    let metric = |(name, value): (&String, &Value)| {
+        // A text that happens to be a number is no metric, but for those that JSON cannot say.
+        let is_number = value.as_str().is_none_or(|text| ["NaN", "Infinity", "-Infinity"].contains(&text));
+        Some((name.clone(), number_of(value).filter(|_| is_number)?))
+    };
+    Report::of(step, value, others.filter_map(metric).collect())
+}
+
+/// The groups of a match: those with names are a step, the value and metrics; without names they are the value, or a step
+/// and the value.
+fn matched(regex: &Regex, groups: &Captures<'_>, count: u64) -> Option<Report> {
+    let names: Vec<&str> = regex.capture_names().flatten().collect();
+    if names.is_empty() {
+        let first = groups.get(1)?.as_str();
+        let (step, value) = match groups.get(2) {
+            Some(value) => (first.parse().ok()?, number_in(value.as_str())?),
+            None => (count, number_in(first)?),
+        };
+        return Report::of(step, Some(value), Vec::new());
+    }
+    let number = |name: &str| number_in(groups.name(name)?.as_str());
+    let step = match groups.name("step") {
+        Some(step) => step.as_str().parse().ok()?,
+        None => count,
+    };
+    let others = names.into_iter().filter(|name| !["step", "value"].contains(name));
+    let metrics = others.filter_map(|name| Some((name.to_owned(), number(name)?)));
+    Report::of(step, number("value"), metrics.collect())
 }
 
 fn number_in(text: &str) -> Option<f64> {
@@ -261,17 +316,52 @@ mod tests {
     }
 
     #[test]
+    fn metrics_are_what_is_not_the_objectives() {
+        let reported = |sources: &[&str], reports: &str, line: &str| {
+            let sources: Vec<Source> = sources.iter().map(|source| Source::parse(source).unwrap()).collect();
+            let reports = Reports::parse(reports).unwrap();
+            Collector::new(&sources, &reports).line(line, true)
+        };
+        let report = |step, value, metrics: &[(&str, f64)]| {
+            let metrics = metrics.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
+            Some(Report { step, value, metrics })
+        };
+        let line = r#"{"epoch": 3, "loss": 0.5, "acc": NaN, "note": "7", "lr": 1, "up": true}"#;
+        assert!(matches!(
+            reported(&["last"], "json", line),
+            Some(Report { step: 3, value: None, metrics }) if metrics.len() == 3 && metrics[0].0 == "acc" && metrics[0].1.is_nan()
+        ));
+        let one = reported(&["json:loss"], "json", r#"{"step": 3, "loss": 0.5, "acc": 0.25}"#);
+        assert_eq!(one, report(3, Some(0.5), &[("acc", 0.25)]));
+        let both = reported(&["json:loss"], "json", r#"{"step": 3, "loss": 0.5, "value": 0.25, "epoch": 9}"#);
+        assert_eq!(both, report(3, Some(0.25), &[]));
+        let two = reported(&["json:loss", "json:acc"], "json", r#"{"step": 3, "loss": 0.5, "acc": 0.25}"#);
+        assert_eq!(two, report(3, None, &[("acc", 0.25), ("loss", 0.5)]));
+        assert_eq!(reported(&["last"], "json", r#"{"step": 3, "what": "text"}"#), None);
+        assert_eq!(reported(&["last"], "json", r#"{"acc": 3}"#), None);
+        let named = r"regex:epoch (?<step>\d+): loss (?<value>\S+), acc (?<acc>\S+)";
+        assert_eq!(
+            reported(&["last"], named, "epoch 2: loss 0.5, acc 0.25"),
+            report(2, Some(0.5), &[("acc", 0.25)])
+        );
+        assert_eq!(reported(&["last"], r"regex:acc (?<acc>\S+)", "acc 0.25"), report(0, None, &[("acc", 0.25)]));
+        // Without names there is no telling what a third group is.
+        assert!(Reports::parse(r"regex:(\d) (\d) (\d)").is_err());
+    }
+
+    #[test]
     fn intermediate_values_as_they_come() {
+        let plain = |step, value| Some(Report { step, value: Some(value), metrics: Vec::new() });
         let sources = [Source::Last];
         let reports = Reports::parse("regex:epoch (\\d+).*loss ([0-9.e-]+)").unwrap();
         let mut collector = Collector::new(&sources, &reports);
-        assert_eq!(collector.line("epoch 3: loss 1e-3", false), Some((3, 1e-3)));
+        assert_eq!(collector.line("epoch 3: loss 1e-3", false), plain(3, 1e-3));
         let reports = Reports::parse("regex:loss ([0-9.]+)").unwrap();
         let mut collector = Collector::new(&sources, &reports);
-        assert_eq!(collector.line("loss 5", true), Some((0, 5.0)));
-        assert_eq!(collector.line("loss 4", true), Some((1, 4.0)));
+        assert_eq!(collector.line("loss 5", true), plain(0, 5.0));
+        assert_eq!(collector.line("loss 4", true), plain(1, 4.0));
         let mut collector = Collector::new(&sources, &Reports::Json);
-        assert_eq!(collector.line("{\"step\": 2, \"value\": \"nan\"}", true).map(|(step, _)| step), Some(2));
+        assert_eq!(collector.line("{\"step\": 2, \"value\": \"nan\"}", true).map(|report| report.step), Some(2));
     }
 
     #[test]

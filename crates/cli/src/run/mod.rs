@@ -24,7 +24,7 @@ use crate::output::{trial_json, write_trial};
 use crate::space::{Space, Values, choice_json};
 use crate::study::no_space;
 use child::{Ending, Limits, Stopped, Verdict};
-use metric::{Collector, Reports, Source};
+use metric::{Collector, Report, Reports, Source};
 use template::Template;
 use view::View;
 
@@ -309,8 +309,8 @@ impl Run<'_> {
             }
             let Some((line, is_stdout)) = line else { return Verdict::GoOn };
             match collector.line(line, is_stdout) {
-                Some((step, value)) if self.objectives == 1 => self.report(trial, step, value),
-                _ => Verdict::GoOn,
+                Some(report) => self.report(trial, report),
+                None => Verdict::GoOn,
             }
         };
         let ending = child::run(&mut command, &dir, &self.limits, &mut listen);
@@ -337,16 +337,30 @@ impl Run<'_> {
         })
     }
 
-    fn report(&self, trial: &mut Trial, step: u64, value: f64) -> Verdict {
-        self.view.reported(trial.number().0, step, value);
-        let decision = trial.report(step, value).and_then(|()| trial.decide());
-        match decision {
+    fn report(&self, trial: &mut Trial, mut report: Report) -> Verdict {
+        // Several objectives have no one value on the way.
+        report.value = report.value.filter(|_| self.objectives == 1);
+        match self.judged(trial, &report) {
             Ok(Decision::Prune { reason, .. }) => Verdict::Stop(Stopped::Pruned(reason)),
             Ok(_) => Verdict::GoOn,
             // Somebody else has ended it, or taken it: what it still does is of no use.
             Err(error) if error.is_finished_trial() => Verdict::Stop(Stopped::Log(error.to_string())),
             Err(error) => Verdict::Stop(Stopped::Log(error.to_string())),
         }
+    }
+
+    fn judged(&self, trial: &mut Trial, report: &Report) -> trialog::Result<Decision> {
+        let Report { step, value, metrics } = report;
+        if let Some(shown) = value.or_else(|| metrics.first().map(|(_, value)| *value)) {
+            self.view.reported(trial.number().0, *step, shown);
+        }
+        if let Some(value) = value {
+            trial.report(*step, *value)?;
+        }
+        if !metrics.is_empty() {
+            trial.report_metrics(*step, metrics.iter().map(|(name, value)| (name, *value)))?;
+        }
+        if self.objectives == 1 || self.study.can_prune()? { trial.decide() } else { Ok(Decision::Continue) }
     }
 
     fn tell(&self, mut trial: Trial, end: End) -> Outcome {

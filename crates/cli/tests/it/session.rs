@@ -28,6 +28,51 @@ fn a_trial_in_single_commands() {
 }
 
 #[test]
+fn metrics_beside_the_value_and_alone() {
+    let place = Place::new();
+    let pruner = "median:{\"n_startup_trials\": 1, \"metric\": \"acc\", \"direction\": \"maximize\"}";
+    place.ok(&["create", "-p", "x=float(0, 1)", "--pruner", pruner]);
+    place.ok(&["ask"]);
+    place.ok(&["report", "0", "0", "1", "acc=0.5", "a=b=-0.25"]);
+    place.ok(&["report", "0", "1", "acc=nan"]);
+    place.fails(&["report", "0", "2", "1", "2"], 2, "one value has no name");
+    place.fails(&["report", "0", "2", "acc=x"], 2, "\"x\" is no number");
+    place.fails(&["report", "0", "2", "=1"], 4, "a name is empty");
+    place.fails(&["report", "0", "2"], 2, "required");
+    let told = place.json(&["tell", "0", "1"]);
+    assert_eq!(told["intermediate_values"], json!([[0, 1.0]]));
+    assert_eq!(told["metrics"], json!({"a=b": [[0, -0.25]], "acc": [[0, 0.5], [1, "NaN"]]}));
+    let report = |trial: u32, step: u64, more: Value| {
+        let mut request = json!({"id": step + 10 * u64::from(trial), "do": "report", "trial": trial, "step": step});
+        more.as_object().unwrap().iter().for_each(|(key, value)| request[key] = value.clone());
+        request
+    };
+    let answers = talk(
+        &place,
+        &[],
+        &[
+            json!({"id": 1, "do": "ask"}),
+            report(1, 0, json!({"metrics": {"acc": 0.25, "f1": 1}})),
+            report(1, 1, json!({"value": 0.5, "metrics": {"f1": 2}})),
+            report(1, 2, json!({})),
+            report(1, 3, json!({"metrics": [1]})),
+            report(1, 4, json!({"metrics": {"acc": true}})),
+            json!({"id": 2, "do": "should_prune", "trial": 1}),
+            json!({"id": 3, "do": "trial", "trial": 1}),
+        ],
+    );
+    assert_eq!((&answers[1]["ok"], &answers[2]["ok"]), (&json!({}), &json!({})));
+    for (answer, what) in answers[3..6].iter().zip(["no \"value\"", "is an object of numbers", "true is no number"])
+    {
+        assert!(answer["error"]["message"].as_str().unwrap().contains(what), "{answer}");
+    }
+    // Step 1 has no value of the metric, so what counts is step 0.
+    assert_eq!(answers[6]["ok"]["prune"], true);
+    assert_eq!(answers[7]["ok"]["metrics"], json!({"acc": [[0, 0.25]], "f1": [[0, 1.0], [1, 2.0]]}));
+    assert_eq!(place.json(&["show"])["metrics"], json!(["a=b", "acc", "f1"]));
+}
+
+#[test]
 fn a_pruner_says_stop_by_exit_code() {
     let place = Place::new();
     place.ok(&["create", "-p", "x=float(0, 1)", "--pruner", "median:{\"n_startup_trials\": 1}"]);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a golden file that does not parse is a failed test")]
 
 mod golden;
+mod metrics;
 mod odd;
 mod reasons;
 mod registry;

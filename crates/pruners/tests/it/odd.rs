@@ -185,8 +185,8 @@ proptest! {
     ) {
         let mut study = Study::new("odd", &[direction]);
         let median = Median::new().n_startup_trials(0);
-        let shadow = Shadow::new(median);
-        let (patient, alone) = (Patient::new(patience).wrapping(median), Patient::new(patience));
+        let shadow = Shadow::new(median.clone());
+        let (patient, alone) = (Patient::new(patience).wrapping(median.clone()), Patient::new(patience));
         for event in &events {
             let Some(number) = happen(&mut study, event) else { continue };
             let view = study.view();
@@ -195,7 +195,7 @@ proptest! {
             prop_assert_eq!(inside.reason(), outside.reason());
             let both = inside.is_prune() && alone.decide(&view, number).is_prune();
             prop_assert_eq!(patient.decide(&view, number).is_prune(), both);
-            let in_shadow = Patient::new(patience).wrapping(Shadow::new(median)).decide(&view, number);
+            let in_shadow = Patient::new(patience).wrapping(Shadow::new(median.clone())).decide(&view, number);
             prop_assert_eq!(matches!(in_shadow, Decision::Shadow { .. }), both);
             prop_assert!(!in_shadow.is_prune());
         }

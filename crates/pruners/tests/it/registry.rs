@@ -71,7 +71,7 @@ fn wrong_options_are_named() {
     refused("none", r#"{"a": 1}"#, "there is no option a; there are none");
     refused("percentile", "{}", "option percentile is missing");
     refused("percentile", r#"{"percentile": 101}"#, "option percentile must be a number from 0 to 100, not 101");
-    let known = "n_startup_trials, n_warmup_steps, interval_steps, n_min_trials";
+    let known = "n_startup_trials, n_warmup_steps, interval_steps, n_min_trials, metric, direction";
     refused("median", r#"{"percentile": 50}"#, &format!("there is no option percentile; there are {known}"));
     refused("median", r#"{"interval_steps": 0}"#, "option interval_steps must be a whole number from 1, not 0");
     refused("median", r#"{"n_warmup_steps": 1.5}"#, "option n_warmup_steps must be a whole number from 0, not 1.5");
