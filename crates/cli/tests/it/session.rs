@@ -49,7 +49,7 @@ fn metrics_beside_the_value_and_alone() {
     };
     let answers = talk(
         &place,
-        &[],
+        &["stdio"],
         &[
             json!({"id": 1, "do": "ask"}),
             report(1, 0, json!({"metrics": {"acc": 0.25, "f1": 1}})),
