@@ -10,7 +10,7 @@ use trialog::{Amend, ComponentSpec, How, Seen, TrialNumber, TrialState};
 
 use crate::args;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{attr, bad, bold, faint, good, number, short, trial_json};
+use crate::output::{attr, bad, bold, faint, good, number, short, trial_json, values_json};
 use crate::session::attr_of;
 use crate::space::choice_json;
 
@@ -141,11 +141,7 @@ pub(crate) fn explain(args: &args::Explain) -> Outcome {
 const CANDIDATES_SHOWN: usize = 5;
 
 fn candidates_json(candidates: &[Candidate]) -> Value {
-    let one = |candidate: &Candidate| {
-        let values: Map<String, Value> =
-            candidate.values.iter().map(|(name, value)| (name.clone(), choice_json(&value.as_choice()))).collect();
-        json!({"values": values, "score": number(candidate.score), "chosen": candidate.chosen})
-    };
+    let one = |candidate: &Candidate| json!({"values": values_json(&candidate.values), "score": number(candidate.score), "chosen": candidate.chosen});
     candidates.iter().map(one).collect()
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::{Table, presets};
 use serde_json::{Map, Value, json};
-use trialog::{FrozenTrial, Json, Timestamp};
+use trialog::{FrozenTrial, Json, ParamValue, Timestamp};
 
 use crate::args::{Color, Format, FormatArgs};
 use crate::exit::{Failure, Outcome};
@@ -166,6 +166,17 @@ pub(crate) fn attr(value: &Json) -> Value {
     value.to_value().unwrap_or_else(|| json!(value.as_str()))
 }
 
+/// Parameters as a JSON object.
+pub(crate) fn params_json<'a>(params: impl IntoIterator<Item = (&'a str, &'a ParamValue)>) -> Value {
+    let entries = params.into_iter().map(|(name, value)| (name.to_owned(), choice_json(&value.as_choice())));
+    Value::Object(entries.collect())
+}
+
+/// The same of values that were drawn from a space.
+pub(crate) fn values_json(values: &[(String, ParamValue)]) -> Value {
+    params_json(values.iter().map(|(name, value)| (name.as_str(), value)))
+}
+
 /// A trial as JSON: the form that every command prints.
 pub(crate) fn trial_json(trial: &FrozenTrial) -> Value {
     let mut fields = Map::new();
@@ -173,9 +184,7 @@ pub(crate) fn trial_json(trial: &FrozenTrial) -> Value {
     put("trial", json!(trial.number.0));
     put("state", json!(trial.state.to_string()));
     put("values", Value::Array(trial.values.iter().map(|value| number(*value)).collect()));
-    let params: Map<String, Value> =
-        trial.params.iter().map(|(name, value)| (name.to_owned(), choice_json(&value.as_choice()))).collect();
-    put("params", Value::Object(params));
+    put("params", params_json(trial.params.iter()));
     if !trial.intermediate_values.is_empty() {
         let reports = trial.intermediate_values.iter().map(|(step, value)| json!([step, number(*value)]));
         put("intermediate_values", reports.collect());

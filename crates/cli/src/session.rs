@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, Write as _};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use trialog::{Choice, FrozenTrial, Json, Study, Trial, TrialNumber, TrialState};
 
 use crate::args::{self, EndState};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::trial_json;
+use crate::output::{params_json, trial_json};
 use crate::run::{asked, json_object, number_of};
-use crate::space::{self, Space};
+use crate::space::Space;
 use crate::study::{kept_space, no_space};
 
 /// The attribute of a trial that names the request which made it.
@@ -292,12 +292,7 @@ impl Session {
             && let Some(number) = self.made_by(request)?
         {
             let trial = self.study.trial(TrialNumber(number))?;
-            let params: Map<String, Value> = trial
-                .params
-                .iter()
-                .map(|(name, value)| (name.to_owned(), space::choice_json(&value.as_choice())))
-                .collect();
-            return Ok(json!({"trial": number, "params": params}));
+            return Ok(json!({"trial": number, "params": params_json(trial.params.iter())}));
         }
         loop {
             let mut trial = self.study.ask()?;

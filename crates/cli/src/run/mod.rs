@@ -13,14 +13,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use trialog::pruners::Decision;
 use trialog::{Budget, ParamValue, RetryPolicy, Study, Trial};
 
 use crate::args;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{trial_json, write_trial};
+use crate::output::{trial_json, values_json, write_trial};
 use crate::space::{Space, Values, choice_json};
 use crate::study::no_space;
 use child::{Ending, Limits, Stopped, Verdict};
@@ -273,9 +273,7 @@ impl Run<'_> {
         let dir = self.output.join(format!("{number:06}"));
         std::fs::create_dir_all(&dir).map_err(|error| Failure::file("make", &dir, &error))?;
         let dir = std::path::absolute(&dir).map_err(|error| Failure::file("find", &dir, &error))?;
-        let params: Map<String, Value> =
-            values.iter().map(|(name, value)| (name.clone(), choice_json(&value.as_choice()))).collect();
-        let params = Value::Object(params).to_string();
+        let params = values_json(values).to_string();
         let params_path = dir.join("params.json");
         std::fs::write(&params_path, format!("{params}\n"))
             .map_err(|error| Failure::file("write", &params_path, &error))?;
@@ -502,7 +500,5 @@ impl Signals {
 
 /// A trial begun for somebody outside: what `ask` and `stdio` answer.
 pub(crate) fn asked(trial: &Trial, values: &Values) -> Value {
-    let params: Map<String, Value> =
-        values.iter().map(|(name, value)| (name.clone(), choice_json(&value.as_choice()))).collect();
-    json!({"trial": trial.number().0, "params": params})
+    json!({"trial": trial.number().0, "params": values_json(values)})
 }
