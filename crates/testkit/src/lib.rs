@@ -4,5 +4,7 @@
 
 mod os;
 pub mod sim;
+mod stale;
 
 pub use os::{Call, Failure, FakeOs, Lie, Survival};
+pub use stale::StaleOs;
