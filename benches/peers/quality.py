@@ -15,6 +15,8 @@ import optuna
 from quality_functions import at
 
 STEPS = 27
+# No trial has this number.
+INSTANCE = 1 << 20
 MASK = 2**64 - 1
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -52,7 +54,7 @@ def sampler(name, seed, constrained):
     return kinds[name](seed=seed, **more)
 
 
-def pruner(name):
+def pruner(name, function):
     pruners = optuna.pruners
     return {
         "none": pruners.NopPruner,
@@ -60,6 +62,11 @@ def pruner(name):
         "percentile": lambda: pruners.PercentilePruner(25.0),
         "successive_halving": lambda: pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
         "hyperband": lambda: pruners.HyperbandPruner(min_resource=1, max_resource=STEPS, reduction_factor=3),
+        "threshold": lambda: pruners.ThresholdPruner(
+            upper=50.0 if function == "curve-branin" else 0.0, n_warmup_steps=9
+        ),
+        "patient": lambda: pruners.PatientPruner(pruners.MedianPruner(), patience=3),
+        "wilcoxon": pruners.WilcoxonPruner,
     }[name]()
 
 
@@ -78,14 +85,22 @@ def suggest(trial, axes):
     return point
 
 
-def learn(trial, seed, end, height):
-    slow = 2 + 6 * uniform(seed, trial.number, 1000)
+def reported(function, seed, number, step, end):
+    height = function["curve"]
+    if "instances" in function:
+        return end + height * (normal(seed, INSTANCE, 2 * step) + 0.5 * normal(seed, number, 2 * step))
+    slow = 2 + 6 * uniform(seed, number, 1000)
+    return end + height * (exp(-step / slow) + 0.02 * normal(seed, number, 2 * step))
+
+
+def learn(trial, function, seed, end):
+    values = []
     for step in range(1, STEPS + 1):
-        value = end + height * (exp(-step / slow) + 0.02 * normal(seed, trial.number, 2 * step))
-        trial.report(value, step)
+        values.append(reported(function, seed, trial.number, step, end))
+        trial.report(values[-1], step)
         if step < STEPS and trial.should_prune():
             return step, []
-    return STEPS, [value]
+    return STEPS, [sum(values) / STEPS if "instances" in function else values[-1]]
 
 
 def run(job):
@@ -94,7 +109,7 @@ def run(job):
     constrained = function["constrained"]
     chosen = {"sampler": sampler("random" if curve else job["name"], seed, constrained)}
     if curve:
-        chosen["pruner"] = pruner(job["name"])
+        chosen["pruner"] = pruner(job["name"], name)
     study = optuna.create_study(directions=["minimize"] * function["objectives"], study_name="quality", **chosen)
     running, done = [], []
     now, asked, used = 0.0, 0, 0
@@ -114,7 +129,7 @@ def run(job):
         if function["noise"]:
             told[0] += function["noise"] * normal(seed, trial.number, 1)
         if curve:
-            steps, told = learn(trial, seed, told[0], curve)
+            steps, told = learn(trial, function, seed, told[0])
             used += steps
         if told:
             study.tell(trial, told)

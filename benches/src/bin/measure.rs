@@ -41,6 +41,8 @@ const MEASURES: &[(&str, Measure)] = &[
     ("gp-first-ask-100", gp_first_ask),
     ("forest-ask", forest_ask),
     ("nsga2-trial", nsga2_trial),
+    ("nsga3-trial", nsga3_trial),
+    ("brute-force-trial", brute_force_trial),
     ("pruner-decisions", pruner_decisions),
     ("replay-1m", replay),
     ("open-50k", open_study),
@@ -400,13 +402,38 @@ fn mean_cpu<'a>(given: &Given, studies: impl IntoIterator<Item = &'a Study>) -> 
 
 /// `n` whole trials of NSGA-II with two objectives, one after the other: the mean of one.
 fn nsga2_trial(given: &Given) -> Result<(), BoxError> {
-    let study = two_objectives(trialog::samplers::Nsga2::default())?;
+    genetic_trial(given, trialog::samplers::Nsga2::default())
+}
+
+/// The same of NSGA-III.
+fn nsga3_trial(given: &Given) -> Result<(), BoxError> {
+    genetic_trial(given, trialog::samplers::Nsga3::default())
+}
+
+fn genetic_trial(given: &Given, sampler: impl trialog::samplers::Sampler + 'static) -> Result<(), BoxError> {
+    let study = two_objectives(sampler)?;
     let clock = Clock::start();
     for _ in 0..given.n {
         let mut trial = study.ask()?;
         let value = suggest(&mut trial)?;
         let x: f64 = trial.suggest_float("x0", -5.0..=5.0)?;
         study.tell(&trial, [value, value - 4.0 * x + 4.0])?;
+    }
+    let (wall, cpu) = clock.read();
+    figure(given, "us", wall / given.n as f64 * 1e6, &json!({ "cpu_us": cpu / given.n as f64 * 1e6 }));
+    Ok(())
+}
+
+/// `n` whole trials of brute force over five parameters of a hundred values, one after the other: the mean of one.
+fn brute_force_trial(given: &Given) -> Result<(), BoxError> {
+    let sampler = trialog::samplers::BruteForce::new(false);
+    let study = Storage::in_memory()?.study("bench").sampler(sampler).seed(1).create()?;
+    let clock = Clock::start();
+    for _ in 0..given.n {
+        let mut trial = study.ask()?;
+        let values = ["x0", "x1", "x2", "x3", "x4"].map(|name| trial.suggest_int(name, 0..=99));
+        let sum = values.into_iter().sum::<Result<i64, _>>()?;
+        study.tell(&trial, sum as f64)?;
     }
     let (wall, cpu) = clock.read();
     figure(given, "us", wall / given.n as f64 * 1e6, &json!({ "cpu_us": cpu / given.n as f64 * 1e6 }));

@@ -24,7 +24,7 @@ struct Contest {
     groups: &'static [&'static str],
 }
 
-/// Samplers, and the pruners of the group `curves`.
+/// Samplers, and the pruners of the groups `curves` and `instances`.
 const CONTESTS: &[Contest] = &[
     contest(
         "random",
@@ -63,11 +63,14 @@ const CONTESTS: &[Contest] = &[
     contest("nsga2", &["constrained", "mixed", "multi"]),
     contest("nsga3", &["multi"]),
     contest("gp", &["single", "constrained", "mixed", "noisy", "async", "multi", "held", "held-mixed"]),
-    contest("none", &["curves"]),
-    contest("median", &["curves"]),
+    contest("none", &["curves", "instances"]),
+    contest("median", &["curves", "instances"]),
     contest("percentile", &["curves"]),
     contest("successive_halving", &["curves"]),
     contest("hyperband", &["curves"]),
+    contest("threshold", &["curves"]),
+    contest("patient", &["curves"]),
+    contest("wilcoxon", &["instances"]),
     contest(
         AUTO,
         &[

@@ -53,7 +53,8 @@ pub struct Function {
     pub best: Best,
     /// The standard deviation of the normal noise on what a sampler is told; 0 for none.
     pub noise: f64,
-    /// How high above its end a learning curve begins, if the function has one.
+    /// How high above its end a learning curve begins, if the function has one; among [`INSTANCES`], how far the values
+    /// of instances are apart.
     pub curve: Option<f64>,
     /// How many trials run at a time.
     pub workers: usize,
@@ -62,7 +63,7 @@ pub struct Function {
 }
 
 /// The groups, in order. Those that begin with [`HELD`] run where they are named.
-pub const GROUPS: [&str; 12] = [
+pub const GROUPS: [&str; 13] = [
     "single",
     "many",
     "constrained",
@@ -72,10 +73,14 @@ pub const GROUPS: [&str; 12] = [
     "async",
     "multi",
     "curves",
+    INSTANCES,
     "held",
     "held-mixed",
     "held-conditional",
 ];
+
+/// The group whose reports are no learning curve, but values on one problem instance after the other.
+pub const INSTANCES: &str = "instances";
 
 /// How the groups begin that nothing is chosen by.
 pub const HELD: &str = "held";
@@ -326,6 +331,28 @@ fn others() -> Vec<Function> {
                 |p| one(hartmann(p)),
             )
         },
+        Function {
+            curve: Some(20.0),
+            ..plain(
+                "instances-branin",
+                INSTANCES,
+                "Branin as the mean of unlike instances; ours",
+                vec![float("x0", -5.0, 10.0), float("x1", 0.0, 15.0)],
+                Best::Value(BRANIN),
+                |p| one(branin(p)),
+            )
+        },
+        Function {
+            curve: Some(0.5),
+            ..plain(
+                "instances-hartmann6",
+                INSTANCES,
+                "Hartmann as the mean of unlike instances; ours",
+                floats(6, 0.0, 1.0),
+                Best::Value(HARTMANN),
+                |p| one(hartmann(p)),
+            )
+        },
     ]
 }
 
@@ -349,10 +376,14 @@ impl Function {
     #[must_use]
     pub fn to_json(&self) -> Value {
         let axes: Vec<Value> = self.axes.iter().map(Axis::to_json).collect();
-        json!({
+        let mut function = json!({
             "name": self.name, "axes": axes, "objectives": self.objectives(), "noise": self.noise, "curve": self.curve,
             "workers": self.workers, "constrained": self.group == "constrained",
-        })
+        });
+        if self.group == INSTANCES {
+            function["instances"] = json!(true);
+        }
+        function
     }
 
     /// A point from numbers in `[0, 1)`, uniform in each parameter's own scale.

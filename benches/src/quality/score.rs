@@ -106,8 +106,8 @@ impl Verdict {
     }
 }
 
-/// The mean difference when seeds are drawn again, the same ones for each function: a sampler begins with the same draws
-/// on all functions of one space, so that their regrets are not independent.
+/// The mean difference when seeds are drawn again, the same ones for each function. So the interval holds even where a
+/// sampler begins with the same draws on functions of one space, as it did when each function had the same seeds.
 fn resampled(pairs: &[Pairs], number: u64) -> f64 {
     let means = pairs.iter().map(|p| {
         let n = p.regrets.len();

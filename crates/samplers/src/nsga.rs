@@ -38,8 +38,10 @@ use crate::{Proposal, Sampler, stream, stream_for};
 /// then how many random points, are tried that are twins.
 const TRIES: usize = 10;
 
-/// Parents are renewed after every so many-th part of a population, so that large ones cost no more per trial.
+/// How often parents are renewed while as many trials complete as a population has: with the usual size at every trial,
+/// or every other one where directions are costly; and of large populations none costs more per trial.
 const RENEWALS: usize = 50;
+const RENEWALS_BY_DIRECTIONS: usize = 25;
 
 /// What becomes of a parameter that is mutated.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -152,8 +154,13 @@ struct Population {
     ready: Option<Arc<Parents>>,
 }
 
-/// How parents are chosen from trials, the how-many-th time.
-type Selection<'a> = &'a dyn Fn(Vec<Member>, u64) -> Vec<Member>;
+/// How parents are chosen.
+struct Selection<'a> {
+    /// How often for each population's worth of trials.
+    renewals: usize,
+    /// From these trials, the how-many-th time.
+    choose: Box<dyn Fn(Vec<Member>, u64) -> Vec<Member> + 'a>,
+}
 
 /// Which sampler asks, and for what.
 struct Asking<'a> {
@@ -167,7 +174,7 @@ struct Asking<'a> {
 
 impl Genetic {
     /// The parents of the children that are made now; none while there are fewer trials than a population has.
-    fn parents(&self, view: &StudyView, seed: u64, select: Selection<'_>) -> Arc<Parents> {
+    fn parents(&self, view: &StudyView, seed: u64, selection: &Selection<'_>) -> Arc<Parents> {
         let size = self.options.population_size;
         let begin = || Population { seed, renewals: 0, parents: Vec::new(), coming: Vec::new(), ready: None };
         let absorb = |population: &mut Population, trial: TrialView<'_>| {
@@ -178,11 +185,11 @@ impl Genetic {
             let losses = directions.zip(trial.values()).map(|(direction, value)| direction.loss(value)).collect();
             let violation = trial.violation();
             population.coming.push(Member { number: trial.number().0, losses, violation });
-            let enough = if population.parents.is_empty() { size } else { size.div_ceil(RENEWALS) };
+            let enough = if population.parents.is_empty() { size } else { size.div_ceil(selection.renewals) };
             if population.coming.len() >= enough {
                 let mut members = std::mem::take(&mut population.parents);
                 members.append(&mut population.coming);
-                population.parents = select(members, population.renewals);
+                population.parents = (selection.choose)(members, population.renewals);
                 population.renewals += 1;
                 population.ready = None;
             }
@@ -194,10 +201,10 @@ impl Genetic {
         })
     }
 
-    fn sample(&self, asking: &Asking<'_>, select: Selection<'_>) -> Vec<Proposal> {
+    fn sample(&self, asking: &Asking<'_>, selection: &Selection<'_>) -> Vec<Proposal> {
         let Asking { name, view, number, seed, .. } = *asking;
         let space = joint(view, Over::Complete);
-        let parents = self.parents(view, seed, select);
+        let parents = self.parents(view, seed, selection);
         let values = if parents.members.len() < self.options.crossover.parents() {
             let at_random = |def: &ParamDef| draw(&mut stream(seed, number, &def.name), &def.distribution);
             space.iter().map(|(_, def)| at_random(def)).collect()
@@ -478,8 +485,9 @@ impl Nsga2 {
         self.genetic.population.clear();
     }
 
-    fn selection(&self) -> impl Fn(Vec<Member>, u64) -> Vec<Member> {
-        |members, _| elite(members, self.genetic.options.population_size, Cut::Crowding)
+    fn selection(&self) -> Selection<'_> {
+        let size = self.genetic.options.population_size;
+        Selection { renewals: RENEWALS, choose: Box::new(move |members, _| elite(members, size, Cut::Crowding)) }
     }
 }
 
@@ -528,14 +536,14 @@ impl Nsga3 {
         self.genetic.population.clear();
     }
 
-    fn selection(&self, view: &StudyView, seed: u64) -> impl Fn(Vec<Member>, u64) -> Vec<Member> {
-        let population = self.genetic.options.population_size;
-        let objectives = view.directions().len();
-        let directions = self.directions.rows(objectives, population);
-        move |members, renewals| {
+    fn selection(&self, view: &StudyView, seed: u64) -> Selection<'_> {
+        let size = self.genetic.options.population_size;
+        let directions = self.directions.rows(view.directions().len(), size);
+        let choose = move |members, renewals| {
             let key = [seed, trialog_numerics::hash_bytes(b"nsga3"), renewals];
-            elite(members, population, Cut::Directions(&directions, key))
-        }
+            elite(members, size, Cut::Directions(&directions, key))
+        };
+        Selection { renewals: RENEWALS_BY_DIRECTIONS, choose: Box::new(choose) }
     }
 }
 
