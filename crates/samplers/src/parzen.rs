@@ -8,6 +8,7 @@ mod axis;
 mod density;
 mod groups;
 mod growing;
+mod line;
 mod mixture;
 mod ranks;
 mod series;

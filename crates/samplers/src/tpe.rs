@@ -7,15 +7,18 @@
 
 mod candidates;
 mod distance;
+mod fronts;
 mod models;
 mod observe;
 mod split;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use trialog_numerics::Stream;
 use trialog_ops::{Choice, ComponentSpec, Distribution, Json, ParamDef, StudyId, TrialNumber, TrialState};
 use trialog_replay::{Lineage, Over, StudyView};
 
+use crate::follow::Follower;
 use crate::options::Reader;
 use crate::parzen::{Axis, Density, KernelOptions, Mixture, Outcome, Weights};
 use crate::random::{draw, settle};
@@ -23,8 +26,8 @@ use crate::registry::Options;
 use crate::space::{Groups, SpaceParam};
 use crate::{Asked, Candidate, Proposal, Sampler, stream, stream_for};
 use distance::{Distance, Distances};
+use fronts::Standing;
 use models::{Models, WORTH_KEEPING};
-use split::Ranking;
 
 /// How many of the trials count as good.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +81,8 @@ pub struct Tpe {
     kept: Mutex<Option<Kept>>,
     /// Models of the other trials, likewise.
     models: Mutex<Models>,
+    /// The trials by how good they are, likewise.
+    standing: Follower<Standing>,
     groups: Groups,
     distances: Distances,
 }
@@ -89,8 +94,8 @@ struct Kept {
     study: StudyId,
     position: u64,
     good: Arc<[u32]>,
-    /// How the trials of several objectives were ranked, which stays the same until one ends.
-    ranking: Option<Arc<Ranking>>,
+    /// Who was chosen by hypervolume, which stays the same until the front changes.
+    choice: Option<Arc<split::Choice>>,
 }
 
 impl Kept {
@@ -169,6 +174,7 @@ impl Tpe {
     pub fn drop_caches(&self) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.models.lock().unwrap_or_else(PoisonError::into_inner) = Models::default();
+        self.standing.clear();
         self.groups.clear();
     }
 
@@ -177,18 +183,15 @@ impl Tpe {
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(view)) {
             return Arc::clone(&kept.good);
         }
-        let mut ranking = kept.and_then(|kept| kept.ranking);
-        let good = split::good(view, self.good_count(view), |losses| {
-            let known = ranking.take().filter(|ranking| ranking.is_of(&losses));
-            Arc::clone(ranking.insert(known.unwrap_or_else(|| Arc::new(Ranking::new(losses)))))
-        });
+        let mut choice = kept.and_then(|kept| kept.choice);
+        let good = split::good(view, self.good_count(view), &self.standing, &mut choice);
         let good: Arc<[u32]> = Arc::from(good);
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Kept {
             lineage: view.lineage().clone(),
             study: view.id(),
             position: view.position(),
             good: Arc::clone(&good),
-            ranking,
+            choice,
         });
         good
     }
@@ -215,31 +218,47 @@ impl Tpe {
     fn of_group(&self, view: &StudyView, number: TrialNumber, seed: u64, group: &[SpaceParam]) -> Vec<Proposal> {
         let space: Vec<_> = group.iter().map(|(_, def)| (def.name.as_str(), &def.distribution)).collect();
         let names: Vec<&str> = space.iter().map(|(name, _)| *name).collect();
-        let mut stream = stream_for(seed, number, "tpe", &names.join("\n"));
-        let values = self.propose(view, number, &mut stream, &space);
+        let values = self.propose(view, number, stream_for(seed, number, "tpe", &names.join("\n")), &space);
         group.iter().zip(values).map(|((key, def), value)| (*key, Arc::clone(def), value)).collect()
     }
 
-    /// The index of the point at which the good trials' density is largest beside that of the others.
-    fn most_telling(
+    /// Draws points from the density of the good trials.
+    fn drawn<'a>(
         &self,
         view: &StudyView,
-        space: &Space<'_>,
-        others: &observe::Others<'_>,
-        below: &Density<'_>,
-        points: &[Vec<f64>],
-    ) -> usize {
-        let Space { names, axes, distances } = space;
-        let anew = |points: &[Vec<f64>]| {
-            let above = Mixture::new(axes, others.observe(view, names), Weights::Recent, self.options.kernels);
-            Density::new(&above.with_distances(distances)).largest_log_ratio(below, points)
-        };
+        stream: &mut Stream,
+        space: &'a [(&'a str, &'a Distribution)],
+    ) -> Drawn<'a> {
+        let axes: Vec<Axis> = space.iter().map(|(_, distribution)| Axis::of(distribution)).collect();
+        let names: Vec<&str> = space.iter().map(|(name, _)| *name).collect();
+        let good = self.good(view);
+        let weights = if view.directions().len() == 1 { Weights::Recent } else { Weights::Equal };
+        let distances = self.distances.of(space);
+        let below = Mixture::new(&axes, observe::of_trials(view, &names, &good), weights, self.options.kernels)
+            .with_distances(&distances);
+        let points = below.sample(stream, self.options.n_ei_candidates);
+        Drawn { names, axes, distances, good, below, points }
+    }
+
+    /// The density of the other trials, by the plain computation.
+    fn above(&self, view: &StudyView, drawn: &Drawn<'_>, asking: TrialNumber) -> Mixture {
+        let observed = drawn.others(asking, self.options).observe(view, &drawn.names);
+        Mixture::new(&drawn.axes, observed, Weights::Recent, self.options.kernels).with_distances(&drawn.distances)
+    }
+
+    /// The index of the point at which the good trials' density is largest beside that of the others.
+    fn most_telling(&self, view: &StudyView, drawn: &Drawn<'_>, asking: TrialNumber) -> usize {
+        let Drawn { names, axes, distances, points, .. } = drawn;
+        let below = Density::new(&drawn.below);
+        let anew =
+            |points: &[Vec<f64>]| Density::new(&self.above(view, drawn, asking)).largest_log_ratio(&below, points);
         if finished(view) < WORTH_KEEPING || distances.iter().any(Option::is_some) {
             return anew(points);
         }
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = match models.of(view, names, axes, others, self.options.kernels) {
-            Some(above) => above.largest_log_ratio(below, points),
+        let others = drawn.others(asking, self.options);
+        let outcome = match models.of(view, names, axes, &others, self.options.kernels) {
+            Some(above) => above.largest_log_ratio(&below, points),
             None => Outcome::Unknown,
         };
         drop(models);
@@ -259,31 +278,32 @@ impl Tpe {
         &self,
         view: &StudyView,
         number: TrialNumber,
-        stream: &mut trialog_numerics::Stream,
+        mut stream: Stream,
         space: &[(&str, &Distribution)],
     ) -> Vec<f64> {
-        let axes: Vec<Axis> = space.iter().map(|(_, distribution)| Axis::of(distribution)).collect();
-        let names: Vec<&str> = space.iter().map(|(name, _)| *name).collect();
-        let good = self.good(view);
-        let others = observe::Others { good: &good, asking: number, running: self.options.constant_liar };
-        let good_weights = if view.directions().len() == 1 { Weights::Recent } else { Weights::Equal };
-        let distances = self.distances.of(space);
-        let below =
-            Mixture::new(&axes, observe::of_trials(view, &names, &good), good_weights, self.options.kernels)
-                .with_distances(&distances);
-        let points = below.sample(stream, self.options.n_ei_candidates);
-        let best =
-            self.most_telling(view, &Space { names, axes, distances }, &others, &Density::new(&below), &points);
-        let values = points.get(best).into_iter().flatten().copied();
+        let drawn = self.drawn(view, &mut stream, space);
+        let best = self.most_telling(view, &drawn, number);
+        let values = drawn.points.get(best).into_iter().flatten().copied();
         values.zip(space).map(|(value, (_, distribution))| settle(distribution, value)).collect()
     }
 }
 
-/// Parameters that are modelled together: names, coordinates and distances of each.
-struct Space<'a> {
+/// Points for parameters that are modelled together: names, coordinates and distances of each, and where the points come
+/// from.
+struct Drawn<'a> {
     names: Vec<&'a str>,
     axes: Vec<Axis>,
     distances: Vec<Option<Arc<[f64]>>>,
+    /// The good trials' numbers, rising, and their density.
+    good: Arc<[u32]>,
+    below: Mixture,
+    points: Vec<Vec<f64>>,
+}
+
+impl Drawn<'_> {
+    fn others(&self, asking: TrialNumber, options: TpeOptions) -> observe::Others<'_> {
+        observe::Others { good: &self.good, asking, running: options.constant_liar }
+    }
 }
 
 /// Trials from which something was learned.
@@ -330,7 +350,7 @@ impl Sampler for Tpe {
         }
         let values: Vec<f64> = if self.is_multivariate(view) && !self.is_starting(view) {
             let space: Vec<_> = params.iter().map(|(_, def)| (def.name.as_str(), &def.distribution)).collect();
-            self.propose(view, number, &mut stream_for(seed, number, "tpe", ""), &space)
+            self.propose(view, number, stream_for(seed, number, "tpe", ""), &space)
         } else {
             // One by one, and yet all beforehand, so that parallel workers see them at once.
             let alone = |def: &ParamDef| self.sample_independent(view, number, seed, &def.name, &def.distribution);
@@ -354,8 +374,7 @@ impl Sampler for Tpe {
         if self.is_starting(view) || distribution.is_single() {
             return draw(&mut stream(seed, number, name), distribution);
         }
-        let mut stream = stream_for(seed, number, "tpe", name);
-        let values = self.propose(view, number, &mut stream, &[(name, distribution)]);
+        let values = self.propose(view, number, stream_for(seed, number, "tpe", name), &[(name, distribution)]);
         settle(distribution, values.first().copied().unwrap_or(f64::NAN))
     }
 }

@@ -18,10 +18,33 @@ impl Ranks {
         self.len
     }
 
-    #[cfg(test)]
-    fn contains(&self, number: u32) -> bool {
+    pub(super) fn contains(&self, number: u32) -> bool {
         let word = self.words.get(number as usize / WORD);
         word.is_some_and(|word| word >> (number as usize % WORD) & 1 == 1)
+    }
+
+    /// The members from this number on, rising.
+    pub(super) fn from(&self, number: u32) -> impl Iterator<Item = u32> {
+        let first = number as usize / WORD;
+        let words = self.words.iter().enumerate().skip(first);
+        words.flat_map(move |(at, &word)| {
+            let mut rest = if at == first { word & (u64::MAX << (number as usize % WORD)) } else { word };
+            std::iter::from_fn(move || {
+                let bit = (rest != 0).then(|| rest.trailing_zeros())?;
+                rest &= rest - 1;
+                Some((at * WORD) as u32 + bit)
+            })
+        })
+    }
+
+    /// A number from which on there are at least so many members, or all, and few more.
+    pub(super) fn start_of_last(&self, count: usize) -> u32 {
+        let mut found = 0;
+        let enough = self.words.iter().rposition(|word| {
+            found += word.count_ones() as usize;
+            found >= count
+        });
+        (enough.unwrap_or(0) * WORD) as u32
     }
 
     /// True if every member is below the number.
@@ -85,6 +108,9 @@ mod tests {
             }
             prop_assert_eq!(ranks.len(), plain.len());
             prop_assert_eq!(ranks.rank(probe), plain.range(..probe).count());
+            prop_assert!(ranks.from(probe).eq(plain.range(probe..).copied()));
+            let last = ranks.from(ranks.start_of_last(25)).count();
+            prop_assert!(last >= plain.len().min(25) && last < 25 + WORD, "{last}");
             prop_assert_eq!(ranks.all_below(probe), plain.range(probe..).count() == 0);
         }
     }

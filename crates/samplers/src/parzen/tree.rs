@@ -87,6 +87,9 @@ pub(super) struct Tree {
     leaf_nodes: Vec<u32>,
     free_nodes: Vec<u32>,
     free_leaves: Vec<u32>,
+    /// Whether it is only columns, without nodes; then slots are free one by one.
+    is_flat: bool,
+    free_slots: Vec<u32>,
 }
 
 impl Tree {
@@ -108,10 +111,17 @@ impl Tree {
             leaf_nodes: Vec::new(),
             free_nodes: Vec::new(),
             free_leaves: Vec::new(),
+            is_flat: false,
+            free_slots: Vec::new(),
         };
         let root = tree.new_node(NONE);
         tree.become_leaf(root, &[], &[]);
         tree
+    }
+
+    /// Columns without a tree, for kernels that are never asked for by where they are.
+    pub(super) fn flat(extents: Vec<Extent>) -> Tree {
+        Tree { is_flat: true, ..Tree::new(extents) }
     }
 
     fn dims(&self) -> usize {
@@ -143,6 +153,13 @@ impl Tree {
 
     /// Adds a kernel that is not there.
     pub(super) fn insert(&mut self, number: u32, places: &[f64], factor: f64, rank: f64) {
+        if self.is_flat {
+            let slot = self.free_slots.pop().map_or(self.numbers.len(), |slot| slot as usize);
+            if slot == self.numbers.len() {
+                self.resize(slot + 1);
+            }
+            return self.put(slot, number, places, factor, rank, true);
+        }
         let dims = self.dims();
         let mut node = Tree::ROOT;
         let mut skewed = None;
@@ -186,6 +203,11 @@ impl Tree {
     /// Takes a kernel out.
     pub(super) fn remove(&mut self, number: u32) {
         let Some(slot) = self.slot(number) else { return };
+        if self.is_flat {
+            self.slots[number as usize] = NONE;
+            self.free_slots.push(slot as u32);
+            return;
+        }
         let node = self.leaf_nodes[slot / LEAF];
         self.nodes[node as usize].count -= 1;
         let last = slot / LEAF * LEAF + self.nodes[node as usize].count as usize;
@@ -212,7 +234,9 @@ impl Tree {
     pub(super) fn set_counts(&mut self, number: u32, counts: bool) {
         let Some(slot) = self.slot(number) else { return };
         self.factors[slot] = if counts { self.own_factors[slot] } else { 0.0 };
-        self.renew_upwards(self.leaf_nodes[slot / LEAF]);
+        if !self.is_flat {
+            self.renew_upwards(self.leaf_nodes[slot / LEAF]);
+        }
     }
 
     /// Gives every kernel its present rank.
@@ -236,8 +260,16 @@ impl Tree {
 
     /// Builds the tree of kernels anew; `places` has the places of each in turn.
     pub(super) fn load(&mut self, numbers: &[u32], factors: &[f64], places: &[f64]) {
-        *self = Tree::new(std::mem::take(&mut self.extents));
+        *self = Tree { is_flat: self.is_flat, ..Tree::new(std::mem::take(&mut self.extents)) };
         let dims = self.dims();
+        if self.is_flat {
+            self.numbers.clear();
+            self.resize(numbers.len());
+            for (slot, (&number, &factor)) in numbers.iter().zip(factors).enumerate() {
+                self.put(slot, number, &places[slot * dims..][..dims], factor, slot as f64, true);
+            }
+            return;
+        }
         let mut rows: Vec<Row> = numbers
             .iter()
             .zip(factors)
@@ -296,6 +328,14 @@ impl Tree {
             self.slots.resize(number as usize + 1, NONE);
         }
         self.slots[number as usize] = slot as u32;
+    }
+
+    fn resize(&mut self, slots: usize) {
+        self.places.iter_mut().for_each(|column| column.resize(slots, 0.0));
+        self.factors.resize(slots, 0.0);
+        self.own_factors.resize(slots, 0.0);
+        self.ranks.resize(slots, 0.0);
+        self.numbers.resize(slots, NONE);
     }
 
     /// Sums are always taken anew, since what is added and taken away again leaves traces.
@@ -363,12 +403,7 @@ impl Tree {
 
     fn become_leaf(&mut self, node: u32, rows: &[Row], coordinates: &[f64]) {
         let leaf = self.free_leaves.pop().unwrap_or_else(|| {
-            let slots = self.numbers.len() + LEAF;
-            self.places.iter_mut().for_each(|column| column.resize(slots, 0.0));
-            self.factors.resize(slots, 0.0);
-            self.own_factors.resize(slots, 0.0);
-            self.ranks.resize(slots, 0.0);
-            self.numbers.resize(slots, NONE);
+            self.resize(self.numbers.len() + LEAF);
             self.leaf_nodes.push(NONE);
             (self.leaf_nodes.len() - 1) as u32
         });

@@ -165,9 +165,9 @@ impl Cells {
         }
     }
 
-    /// Looks again at the cells that matter and whose ends are not known: `visit` hands over all kernels in a
-    /// stretch of the axis.
-    pub(super) fn refresh(&mut self, mut visit: impl FnMut([f64; 2], &mut dyn FnMut(f64, usize))) {
+    /// Looks again at the cells that matter and whose ends are not known: `visit` hands over kernels in a stretch of the
+    /// axis: all of them, or those from each end until it is told that one is in the cell.
+    pub(super) fn refresh(&mut self, mut visit: impl FnMut([f64; 2], &mut dyn FnMut(f64, usize) -> bool)) {
         let lonely = self.lonely();
         for cell in (0..CELLS).filter(|&cell| self.stale[cell] && lonely[cell]).collect::<Vec<_>>() {
             self.stale[cell] = false;
@@ -176,9 +176,11 @@ impl Cells {
             let place = |cell: f64| self.low + cell / self.per_cell;
             let stretch = [place(cell as f64 - 1.5), place(cell as f64 + 1.5)];
             visit(stretch, &mut |mu, index| {
-                if self.cell_of(mu) == cell {
+                let is_in = self.cell_of(mu) == cell;
+                if is_in {
                     self.stretch(cell, mu, index);
                 }
+                is_in
             });
         }
     }

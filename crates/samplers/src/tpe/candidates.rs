@@ -4,8 +4,8 @@ use trialog_numerics::Stream;
 use trialog_ops::{Distribution, TrialNumber};
 use trialog_replay::{Over, StudyView};
 
-use super::{Tpe, observe};
-use crate::parzen::{Axis, Density, Mixture, Weights};
+use super::Tpe;
+use crate::parzen::Density;
 use crate::random::settle;
 use crate::{Asked, Candidate, stream_for};
 
@@ -57,21 +57,11 @@ impl Tpe {
         mut stream: Stream,
         space: &[(&str, &Distribution)],
     ) -> Vec<Candidate> {
-        let axes: Vec<Axis> = space.iter().map(|(_, distribution)| Axis::of(distribution)).collect();
-        let names: Vec<&str> = space.iter().map(|(name, _)| *name).collect();
-        let good = self.good(view);
-        let others = observe::Others { good: &good, asking: number, running: self.options.constant_liar };
-        let good_weights = if view.directions().len() == 1 { Weights::Recent } else { Weights::Equal };
-        let distances = self.distances.of(space);
-        let kernels = self.options.kernels;
-        let below = Mixture::new(&axes, observe::of_trials(view, &names, &good), good_weights, kernels)
-            .with_distances(&distances);
-        let above =
-            Mixture::new(&axes, others.observe(view, &names), Weights::Recent, kernels).with_distances(&distances);
-        let points = below.sample(&mut stream, self.options.n_ei_candidates);
-        let (below, above) = (Density::new(&below), Density::new(&above));
-        let chosen = above.largest_log_ratio(&below, &points);
-        let scores = below.log_densities(&points).into_iter().zip(above.log_densities(&points));
+        let drawn = self.drawn(view, &mut stream, space);
+        let (points, above) = (&drawn.points, self.above(view, &drawn, number));
+        let (below, above) = (Density::new(&drawn.below), Density::new(&above));
+        let chosen = above.largest_log_ratio(&below, points);
+        let scores = below.log_densities(points).into_iter().zip(above.log_densities(points));
         let candidates = points.iter().zip(scores).enumerate().map(|(at, (point, (good, other)))| {
             let values = point.iter().zip(space).map(|(value, (name, distribution))| {
                 ((*name).to_owned(), distribution.to_external(settle(distribution, *value)))

@@ -154,6 +154,7 @@ impl Followed {
         let mut growing = Growing::new(axes, Weights::Recent, options)?;
         let (numbers, columns) = others.observe_numbered(view, names);
         growing.load(&numbers, &columns).ok()?;
+        growing.expect(others.good);
         Some(Followed {
             growing,
             position: view.position(),
