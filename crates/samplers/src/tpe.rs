@@ -27,7 +27,7 @@ use crate::space::{Groups, SpaceParam};
 use crate::{Asked, Candidate, Proposal, Sampler, stream, stream_for};
 use distance::{Distance, Distances};
 use fronts::Standing;
-use models::{Models, WORTH_KEEPING};
+use models::{Models, WORTH_KEEPING, WORTH_KEEPING_ALONE};
 
 /// How many of the trials count as good.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -252,7 +252,8 @@ impl Tpe {
         let below = Density::new(&drawn.below);
         let anew =
             |points: &[Vec<f64>]| Density::new(&self.above(view, drawn, asking)).largest_log_ratio(&below, points);
-        if finished(view) < WORTH_KEEPING || distances.iter().any(Option::is_some) {
+        let worth_keeping = if names.len() == 1 { WORTH_KEEPING_ALONE } else { WORTH_KEEPING };
+        if finished(view) < worth_keeping || distances.iter().any(Option::is_some) {
             return anew(points);
         }
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);

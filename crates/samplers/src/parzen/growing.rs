@@ -134,14 +134,24 @@ impl Growing {
     }
 
     /// How many observations there are.
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.ranks.len()
+    }
+
+    /// How many numbers it holds, about.
+    pub(crate) fn values(&self) -> usize {
+        self.len() * self.axes.len() + self.sums.as_ref().map_or(0, |sums| sums.values())
     }
 
     /// Adds many observations to none: their numbers, rising, and for each axis their values in internal form.
     pub(crate) fn load(&mut self, numbers: &[u32], columns: &[Vec<f64>]) -> Result<(), OutOfPlace> {
         let mut places = Vec::with_capacity(numbers.len() * self.forms.len());
         let (mut kept, mut factors) = (Vec::with_capacity(numbers.len()), Vec::with_capacity(numbers.len()));
+        // Put in order all at once, which is faster than one by one.
+        let mut has_order = false;
+        if let [GrowingAxis { form: Form::Units { order, .. }, .. }] = &mut self.forms[..] {
+            has_order = order.take().is_some();
+        }
         for (row, &number) in numbers.iter().enumerate() {
             let start = places.len();
             match self.place(|axis| columns[axis][row], &mut places)? {
@@ -153,6 +163,10 @@ impl Growing {
                 }
                 None => places.truncate(start),
             }
+        }
+        if let [GrowingAxis { form: Form::Units { order, .. }, .. }] = &mut self.forms[..] {
+            let keys = || kept.iter().zip(&places).map(|(&number, &place)| (key(place), number)).collect();
+            *order = has_order.then(keys);
         }
         self.tree.load(&kept, &factors, &places);
         if let Some(sums) = &mut self.sums {

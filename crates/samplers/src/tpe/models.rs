@@ -12,6 +12,9 @@ use crate::parzen::{Axis, Growing, KernelOptions, Weights};
 /// With fewer observations laying them out anew costs no more.
 pub(super) const WORTH_KEEPING: usize = 1000;
 
+/// The same for a single parameter, whose model costs less.
+pub(super) const WORTH_KEEPING_ALONE: usize = 300;
+
 /// A model is built when it is asked for the second time: it takes as long as some suggestions without one.
 const ASKED_BEFORE: u32 = 1;
 
@@ -122,7 +125,7 @@ impl Models {
     /// Lets go of the models that were not asked for the longest.
     fn make_room(&mut self, but: usize) {
         let values = |model: &Model| match &model.state {
-            State::Built(followed) => followed.growing.len() * model.axes.len(),
+            State::Built(followed) => followed.growing.values(),
             State::Empty | State::Impossible => 0,
         };
         let mut total: usize = self.list.iter().map(values).sum();

@@ -135,10 +135,12 @@ fn what_is_kept_may_be_dropped() {
 /// and become good; older views are asked again; and all answers are those of a sampler that has kept nothing.
 #[test]
 fn what_is_kept_follows_the_study() {
-    for (multivariate, constant_liar) in [(true, true), (false, true), (true, false)] {
+    let cases = [(true, true, 1), (false, true, 1), (true, false, 1), (false, true, 2), (true, true, 3)];
+    for (multivariate, constant_liar, objectives) in cases {
         let options = TpeOptions { multivariate: Some(multivariate), constant_liar, ..TpeOptions::default() };
         let keeping = Tpe::new(options);
-        let mut study = Study::minimize();
+        let mut study = Study::new(&vec![Direction::Minimize; objectives]);
+        let losses = |value: f64| [value, (value * 7.0).cos(), (value * 3.0).sin()][..objectives].to_vec();
         let spaces = spaces();
         for number in 0..1050 {
             let view = study.view();
@@ -147,7 +149,7 @@ fn what_is_kept_follows_the_study() {
             };
             let values: Vec<f64> = spaces.iter().map(draw).collect();
             let params: Vec<_> = spaces.iter().zip(&values).map(|((name, d), value)| (*name, d, *value)).collect();
-            study.tell(&params, &[(values[3] - 1.0).abs() + values[0]]);
+            study.tell(&params, &losses((values[3] - 1.0).abs() + values[0]));
         }
         let (mut running, mut asked) = (Vec::new(), Vec::new());
         let values = |sampler: &Tpe, view: &trialog_replay::StudyView, number| -> Vec<u64> {
@@ -170,7 +172,7 @@ fn what_is_kept_follows_the_study() {
             asked.push((view, number, proposed));
             while running.len() > (step % 5) as usize + 2 {
                 let (number, value) = running.remove((step as usize * 3) % running.len());
-                study.end(number, if step % 11 == 3 { &[] } else { std::slice::from_ref(&value) });
+                study.end(number, &if step % 11 == 3 { Vec::new() } else { losses(value) });
             }
             if step % 13 == 12 {
                 let (view, number, proposed) = &asked[step as usize - 7];

@@ -80,6 +80,11 @@ impl Sums {
         })
     }
 
+    /// How many numbers they hold.
+    pub(super) fn values(&self) -> usize {
+        self.masses.len() * (self.prefixes.len() + 2)
+    }
+
     /// Has the sums taken anew before they are used.
     pub(super) fn forget(&mut self) {
         self.is_stale = true;
