@@ -27,7 +27,7 @@ fn acquisition(models: Vec<Model>, goal: Goal, thresholds: Vec<f64>, draws: Vec<
 
 fn check(golden: &str) {
     let (mut inputs, mut y) = (Inputs::default(), Vec::new());
-    let mut kernel = Kernel::ones(0);
+    let (mut kernel, mut slack) = (Kernel::ones(0), Vec::new());
     for line in golden.lines() {
         let (key, rest) = line.split_once(' ').unwrap();
         let dims = inputs.columns.len();
@@ -86,6 +86,26 @@ fn check(golden: &str) {
                 close("logEI", value, v[3], 1e-7);
                 for (actual, expected) in gradient.iter().zip(&v[4..]) {
                     close("gradient of logEI", *actual, *expected, 1e-6);
+                }
+            }
+            "slack" => slack = numbers(rest),
+            "bound" | "constrained" => {
+                let v = numbers(rest);
+                let (x, v) = v.split_at(dims);
+                let inputs = Arc::new(inputs.clone());
+                let model = |y: &[f64]| Model::new(kernel.clone(), Arc::clone(&inputs), y, None).unwrap();
+                let (models, goal, thresholds, v) = if key == "bound" {
+                    (vec![model(&y)], Goal::Bound(v[0]), Vec::new(), &v[1..])
+                } else {
+                    (vec![model(&y), model(&slack)], Goal::Improvement(vec![v[0]]), vec![v[1]], &v[2..])
+                };
+                let draws = vec![vec![Vec::new(); models.len()]];
+                let acquisition = acquisition(models, goal, thresholds, draws);
+                let mut gradient = vec![0.0; dims];
+                let value = acquisition.gradient(x, &mut gradient, &mut Scratch::default());
+                close(key, value, v[0], 1e-8);
+                for (actual, expected) in gradient.iter().zip(&v[1..]) {
+                    close("gradient of it", *actual, *expected, 1e-7);
                 }
             }
             "volume" => check_volume(rest),

@@ -3,7 +3,9 @@
 One case: the coordinates (`axes`, c for categories), observations, the kernel's parameters; then the kernel matrix,
 minus the log posterior of the parameters with its gradient by their logarithms, the fitted posterior's value, and at
 some points the mean, the variance, logEI, and its gradient. `volume` lines: the scores of two or three objectives'
-trials, means and variances at a point, and Optuna's logEHVI from 2^16 draws.
+trials, means and variances at a point, and Optuna's logEHVI from 2^16 draws. The last cases have a second process,
+`slack`, whose kernel is the same: at some points an upper confidence bound, and logEI under the constraint that the second
+process exceeds a threshold, each with its gradient.
 """
 
 import pathlib
@@ -79,5 +81,30 @@ for m, n in [(2, 1), (2, 8), (2, 30), (3, 6), (3, 15)]:
         if value < -8.0:
             continue  # Optuna's sides of at least 1e-12 make the sum, or too few draws do.
         lines.append(f"volume {m} {text(Y)} | {text(mean, var)} | {value!r}")
+for n, kinds in [(9, "ff"), (14, "fcf")]:
+    d = len(kinds)
+    is_cat = np.array([k == "c" for k in kinds])
+    X = rng.random((n, d))
+    X[:, is_cat] = rng.integers(0, 3, (n, is_cat.sum()))
+    y, slack = rng.normal(size=n), rng.normal(size=n)
+    theta, scale, noise = 10 ** rng.uniform(-0.5, 1, d), 1.3, 1e-3
+    lines.append(f"axes {kinds}")
+    for row, value in zip(X, y):
+        lines.append(f"observed {text(row, [value])}")
+    lines.append(f"kernel {text(theta, [scale, noise])}")
+    lines.append(f"slack {text(slack)}")
+    kernel = [T(theta), torch.tensor(scale, dtype=torch.float64), torch.tensor(noise, dtype=torch.float64)]
+    g, c = [gp.GPRegressor(T(is_cat), T(X), T(v), *kernel) for v in (y, slack)]
+    g._cache_matrix()
+    c._cache_matrix()
+    space = search_space.SearchSpace({str(i): optuna.distributions.FloatDistribution(0, 1) for i in range(d)})
+    for _ in range(4):
+        x = rng.random(d)
+        x[is_cat] = rng.integers(0, 3, is_cat.sum())
+        # Optuna's beta is the square of the factor before the deviation.
+        value, grad = acqf.UCB(g, space, 4.0).eval_acqf_with_grad(x)
+        lines.append(f"bound {text(x, [2.0, value], np.where(is_cat, 0.0, grad))}")
+        value, grad = acqf.LogCEI(g, space, 0.8, [c], [0.3]).eval_acqf_with_grad(x)
+        lines.append(f"constrained {text(x, [0.8, 0.3, value], np.where(is_cat, 0.0, grad))}")
 name = f"gp-optuna-{optuna.__version__}.txt"
 (here / name).write_text("\n".join(lines) + "\n")
