@@ -217,8 +217,10 @@ fn the_log_has_every_op_and_all_take_effect() {
     let of_workers = ["set_budget", "set_retry_policy", "renew_lease", "declare_lost"];
     // So has what is decided about a trial after its end.
     let of_ends = ["void_trial", "unvoid_trial", "amend_trial", "undo_amendment"];
+    // And the names of metrics.
+    let of_metrics = ["report_metrics", "add_trial_metrics"];
     // Where a sampler looked changes no state.
-    let others = [&of_workers[..], &of_ends, &["sampled_at"]].concat();
+    let others = [&of_workers[..], &of_ends, &of_metrics, &["sampled_at"]].concat();
     let expected = trialog_codec::OPS.iter().filter(|op| !others.contains(&op.name));
     assert_eq!(codes, expected.map(|op| op.code).collect::<Vec<_>>());
     let mut state = State::new();

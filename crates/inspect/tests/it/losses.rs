@@ -10,7 +10,8 @@ use crate::logs::{
 use trialog_inspect::{DamageKind, Error, Repair, Trust, Why, repair_on, verify_on};
 use trialog_journal::frame::{Claim, KIND_RECORD};
 use trialog_ops::{
-    Amendment, Budget, Note, Op, Record, RetryPolicy, StudyId, Timestamp, TrialId, TrialState, WorkerKey,
+    Amendment, Budget, MetricKey, MetricRef, MetricValue, Note, Op, Record, RetryPolicy, StudyId, Timestamp,
+    TrialId, TrialState, WorkerKey,
 };
 use trialog_replay::State;
 use trialog_testkit::{Call, Failure};
@@ -178,6 +179,37 @@ fn a_lost_definition_keeps_out_what_needs_it() {
     assert!(repair.left_out.iter().all(|left| left.why == Why::Param(1) && left.op == "set_params"), "{repair}");
     assert_eq!(repair.left_out.len(), 4);
     assert_eq!(state.studies().next().unwrap().count(TrialState::Complete), 12);
+}
+
+/// A key of a metric means nothing where the record with its name is lost; names that come in full are as good as ever.
+#[test]
+fn a_lost_name_keeps_out_what_needs_it() {
+    let measure = |trial, metrics: &[(MetricRef, f64)]| {
+        let value = |(metric, value): &(MetricRef, f64)| MetricValue { metric: metric.clone(), value: *value };
+        Op::ReportMetrics { trial: TrialId(trial), step: 1, values: metrics.iter().map(value).collect() }
+    };
+    let (name, by_key) = (|name: &str| MetricRef::Name(name.into()), |key| MetricRef::Key(MetricKey(key)));
+    let ops: Vec<(usize, Vec<Op>)> = vec![
+        (0, vec![study("a")]),
+        (0, vec![create(0, 1)]),
+        (0, vec![create(0, 2)]),
+        (0, vec![measure(0, &[(name("loss"), 0.5)])]),
+        (0, vec![measure(0, &[(name("acc"), 0.25)])]),
+        (0, vec![measure(1, &[(by_key(0), 0.75)])]),
+        (0, vec![measure(1, &[(by_key(0), 0.125), (by_key(1), 0.5)])]),
+        (0, vec![measure(1, &[(name("acc"), 1.0)])]),
+        (0, vec![finish(1, 1.0, 5)]),
+    ];
+    let log = Log::new(with_sessions(ops, 0), 1);
+    let all = log.state_at(log.records.len());
+    assert_eq!(all.view(StudyId(0)).unwrap().reported_metrics().collect::<Vec<_>>(), ["acc", "loss"]);
+    let (repair, state) = repaired(&damage(&log, &[4]), Trust::Likely);
+    assert_eq!(repair.assumed.map(|assumed| assumed.metrics), Some(1));
+    let left: Vec<_> = repair.left_out.iter().map(|left| (left.op, left.why)).collect();
+    assert_eq!(left, [("report_metrics", Why::Metric(1))], "{repair}");
+    let view = state.view(StudyId(0)).unwrap();
+    let trial = view.trials().nth(1).unwrap();
+    assert_eq!((trial.reports_of("loss"), trial.reports_of("acc")), (&[(1, 0.75)][..], &[(1, 1.0)][..]));
 }
 
 /// With two studies nobody can say whose a lost trial was.

@@ -15,8 +15,8 @@ fn stat_accounts_for_every_byte() {
     assert_eq!(found.file_bytes, log.bytes.len() as u64);
     let count: u64 = found.ops.iter().map(|share| share.count).sum();
     assert_eq!(count, log.records.iter().map(|record| record.ops.len() as u64).sum::<u64>());
-    // All but the nine that `every_op` leaves to tests of their own.
-    assert_eq!(found.ops.len() + 9, trialog_codec::OPS.len());
+    // All but the eleven that `every_op` leaves to tests of their own.
+    assert_eq!(found.ops.len() + 11, trialog_codec::OPS.len());
     assert_eq!(found.studies.len(), 1);
     let study = &found.studies[0];
     assert_eq!((study.name.as_str(), study.count(TrialState::Complete), study.finished()), ("first", 5, 5));
