@@ -7,6 +7,7 @@ mod distribution;
 mod ids;
 mod json;
 mod op;
+mod options;
 mod registry;
 mod trial;
 
@@ -23,5 +24,6 @@ pub use op::{
     Amendment, METRIC_NAME_BYTES_MAX, MetricRef, MetricSeries, MetricValue, Note, Op, Param, ParamDef, ParamRef,
     Record, SessionRef, TrialTemplate,
 };
+pub use options::OptionReader;
 pub use registry::{Entry, Options, SpecError};
 pub use trial::{Direction, FinalState, TrialState};

@@ -4,7 +4,7 @@ use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use trialog_ops::{ComponentSpec, Direction, Json, METRIC_NAME_BYTES_MAX};
+use trialog_ops::{ComponentSpec, Direction, Json, METRIC_NAME_BYTES_MAX, OptionReader};
 
 use crate::Pruner;
 use crate::registry::{self, Options};
@@ -12,43 +12,26 @@ use crate::registry::{self, Options};
 /// A number of steps, or what the completed trials show.
 pub(crate) const AUTO: &str = "auto";
 
-pub(crate) struct Reader<'a> {
-    options: &'a Options,
-    taken: Vec<&'static str>,
-}
+/// The options on their way into a pruner.
+pub(crate) struct Reader<'a>(OptionReader<'a>);
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(options: &'a Options) -> Reader<'a> {
-        Reader { options, taken: Vec::new() }
-    }
-
-    /// The value of an option unless it is absent or null, or what should have stood there.
-    fn take<T>(
-        &mut self,
-        name: &'static str,
-        meaning: impl FnOnce(&Value) -> Option<T>,
-        expected: impl FnOnce() -> String,
-    ) -> Result<Option<T>, String> {
-        self.taken.push(name);
-        let Some(value) = self.options.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
-        match meaning(value) {
-            Some(meaning) => Ok(Some(meaning)),
-            None => Err(format!("option {name} must be {}, not {value}", expected())),
-        }
+        Reader(OptionReader::new(options))
     }
 
     /// A whole number.
     pub(crate) fn count<T: TryFrom<u64>>(&mut self, name: &'static str, least: u64) -> Result<Option<T>, String> {
-        self.take(name, |value| whole(value, least)?.try_into().ok(), || format!("a whole number from {least}"))
+        self.0.count(name, least)
     }
 
     /// A number of steps, at least 1, or `"auto"`, which is the inner `None`.
     pub(crate) fn steps_or_auto(&mut self, name: &'static str) -> Result<Option<Option<u64>>, String> {
         let meaning = |value: &Value| match value.as_str() {
             Some(word) => (word == AUTO).then_some(None),
-            None => whole(value, 1).map(Some),
+            None => value.as_u64().filter(|&steps| steps >= 1).map(Some),
         };
-        self.take(name, meaning, || format!("a whole number from 1, or {AUTO:?}"))
+        self.0.take(name, &format!("a whole number from 1, or {AUTO:?}"), meaning)
     }
 
     /// A percentage.
@@ -58,7 +41,7 @@ impl<'a> Reader<'a> {
 
     /// A number.
     pub(crate) fn number(&mut self, name: &'static str) -> Result<Option<f64>, String> {
-        self.take(name, Value::as_f64, || "a number".to_owned())
+        self.0.take(name, "a number", Value::as_f64)
     }
 
     /// A number in a range that `expected` describes.
@@ -69,7 +52,7 @@ impl<'a> Reader<'a> {
         expected: &str,
     ) -> Result<Option<f64>, String> {
         let meaning = |value: &Value| value.as_f64().filter(|number| range.contains(number));
-        self.take(name, meaning, || expected.to_owned())
+        self.0.take(name, expected, meaning)
     }
 
     /// The name of a metric.
@@ -78,36 +61,26 @@ impl<'a> Reader<'a> {
             let proper = |name: &&str| (1..=METRIC_NAME_BYTES_MAX).contains(&name.len());
             value.as_str().filter(proper).map(Arc::from)
         };
-        self.take(name, meaning, || format!("the name of a metric, of 1 to {METRIC_NAME_BYTES_MAX} bytes"))
+        self.0.take(name, &format!("the name of a metric, of 1 to {METRIC_NAME_BYTES_MAX} bytes"), meaning)
     }
 
     /// A direction.
     pub(crate) fn direction(&mut self, name: &'static str) -> Result<Option<Direction>, String> {
         let ways = [Direction::Minimize, Direction::Maximize];
         let meaning = |value: &Value| ways.into_iter().find(|way| value.as_str() == Some(&way.to_string()));
-        self.take(name, meaning, || "\"minimize\" or \"maximize\"".to_owned())
+        self.0.take(name, "\"minimize\" or \"maximize\"", meaning)
     }
 
     /// Another pruner: an object of `name`, `version` and `options`, of which the last two may be missing.
     pub(crate) fn pruner(&mut self, name: &'static str) -> Result<Option<Arc<dyn Pruner>>, String> {
-        let spec = self.take(name, to_spec, || "an object of name, version and options".to_owned())?;
+        let spec = self.0.take(name, "an object of name, version and options", to_spec)?;
         spec.map(|spec| registry::from_spec(&spec).map_err(|error| format!("option {name}: {error}"))).transpose()
     }
 
     /// An error if there are options that nobody asked for.
     pub(crate) fn finish(self) -> Result<(), String> {
-        let Some(unknown) = self.options.keys().find(|name| !self.taken.contains(&name.as_str())) else {
-            return Ok(());
-        };
-        match self.taken.as_slice() {
-            [] => Err(format!("there is no option {unknown}; there are none")),
-            taken => Err(format!("there is no option {unknown}; there are {}", taken.join(", "))),
-        }
+        self.0.finish()
     }
-}
-
-fn whole(value: &Value, least: u64) -> Option<u64> {
-    value.as_u64().filter(|&number| number >= least)
 }
 
 /// How a number of steps stands in a log.

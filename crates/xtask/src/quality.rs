@@ -4,8 +4,7 @@ use crate::needs;
 use crate::shell::{self, Outcome};
 
 /// What runs where nobody names samplers: Gaussian processes, and what may choose them, take minutes and a PyTorch.
-const USUAL: &str =
-    "random,qmc,tpe,cmaes,nsga2,nsga3,none,median,percentile,successive_halving,hyperband,threshold,patient,wilcoxon";
+const USUAL: &str = "random,qmc,tpe,cmaes,nsga2,nsga3,none,median,percentile,successive_halving,hyperband,threshold,patient,wilcoxon";
 
 /// The samplers that need PyTorch on Optuna's side.
 const NEED_TORCH: [&str; 1] = ["gp"];
