@@ -236,4 +236,24 @@ mod tests {
         }
         assert!(!parents.precedes(0, 4) && !parents.precedes(4, 0), "both ends are equally far out");
     }
+
+    /// The ends of a front are in already. Of the two on the diagonal, for which nobody stands, the nearer one comes
+    /// first; then its direction has one, as the one at the end, and chance decides.
+    #[test]
+    fn a_direction_without_anybody_gets_its_nearest() {
+        let member = |number, losses: [f64; 2]| Member { number, losses: losses.to_vec(), violation: 0.0 };
+        let members = [[0.0, 1.0], [1.0, 0.0], [0.4, 0.5], [0.45, 0.47], [0.02, 0.98]];
+        let members: Vec<Member> = (0..).zip(members).map(|(number, losses)| member(number, losses)).collect();
+        let directions = [1.0, 0.0, 0.5, 0.5, 0.0, 1.0];
+        let chosen = |count, seed| niched(&members, &[0, 1], &[2, 3, 4], count, &directions, [seed, 0, 0]);
+        let seconds: std::collections::BTreeSet<usize> = (0..64)
+            .map(|seed| {
+                assert_eq!(chosen(1, seed), [3]);
+                assert_eq!(chosen(2, seed)[0], 3);
+                chosen(2, seed)[1]
+            })
+            .collect();
+        assert_eq!(seconds, [2, 4].into());
+        assert_eq!(chosen(9, 0).len(), 3, "more than there are");
+    }
 }
