@@ -26,43 +26,13 @@ struct Contest {
 
 /// Samplers, and the pruners of the groups `curves` and `instances`.
 const CONTESTS: &[Contest] = &[
-    contest(
-        "random",
-        &[
-            "single",
-            "many",
-            "constrained",
-            "mixed",
-            "conditional",
-            "noisy",
-            "async",
-            "multi",
-            "held",
-            "held-mixed",
-            "held-conditional",
-        ],
-    ),
+    contest("random", ALL),
     contest("qmc", &["single", "many", "async", "held"]),
-    contest(
-        "tpe",
-        &[
-            "single",
-            "many",
-            "constrained",
-            "mixed",
-            "conditional",
-            "noisy",
-            "async",
-            "multi",
-            "held",
-            "held-mixed",
-            "held-conditional",
-        ],
-    ),
+    contest("tpe", ALL),
     contest("cmaes", &["single", "many", "noisy", "async", "held"]),
     contest("nsga2", &["constrained", "mixed", "multi"]),
     contest("nsga3", &["multi"]),
-    contest("gp", &["single", "constrained", "mixed", "noisy", "async", "multi", "held", "held-mixed"]),
+    contest("gp", ALL),
     contest("none", &["curves", "instances"]),
     contest("median", &["curves", "instances"]),
     contest("percentile", &["curves"]),
@@ -71,26 +41,27 @@ const CONTESTS: &[Contest] = &[
     contest("threshold", &["curves"]),
     contest("patient", &["curves"]),
     contest("wilcoxon", &["instances"]),
-    contest(
-        AUTO,
-        &[
-            "single",
-            "many",
-            "constrained",
-            "mixed",
-            "conditional",
-            "noisy",
-            "async",
-            "multi",
-            "held",
-            "held-mixed",
-            "held-conditional",
-        ],
-    ),
+    contest("forest", ALL),
+    contest("auto", ALL),
 ];
 
-/// Optuna has none of that name: ours meets the best of Optuna's that ran on the group.
-const AUTO: &str = "auto";
+/// Optuna has none of these names: ours meet the best of Optuna's that ran on the group.
+const OURS: [&str; 2] = ["forest", "auto"];
+
+/// Where parameters are sampled at all.
+const ALL: &[&str] = &[
+    "single",
+    "many",
+    "constrained",
+    "mixed",
+    "conditional",
+    "noisy",
+    "async",
+    "multi",
+    "held",
+    "held-mixed",
+    "held-conditional",
+];
 
 const fn contest(name: &'static str, groups: &'static [&'static str]) -> Contest {
     Contest { name, groups }
@@ -204,7 +175,7 @@ fn contests(given: &Given) -> Result<(), BoxError> {
     let optuna = given.python.as_ref().map(|python| Optuna::new(python, &given.script, given.cache.as_deref()));
     let optuna = optuna.transpose()?;
     let version = optuna.as_ref().map_or("not run", |optuna| &optuna.version);
-    let mut rows = Vec::new();
+    let (mut rows, mut alone) = (Vec::new(), Vec::new());
     let chosen = |names: &[String], name: &str| names.is_empty() || names.iter().any(|given| given == name);
     println!("{} seeds; regret 0 is the optimum, 1 is the median random point\n", given.seeds);
     println!(
@@ -227,8 +198,8 @@ fn contests(given: &Given) -> Result<(), BoxError> {
                 let of_budget = theirs_of_group.iter().filter(|((which, _), _)| *which == at);
                 let best = of_budget.min_by(|a, b| a.1.mean().total_cmp(&b.1.mean()));
                 let against = theirs.as_ref().map(|theirs| (contest.name, theirs));
-                let against =
-                    against.or(best.map(|((_, name), side)| (*name, side)).filter(|_| contest.name == AUTO));
+                let against = against
+                    .or(best.map(|((_, name), side)| (*name, side)).filter(|_| OURS.contains(&contest.name)));
                 match against {
                     Some((name, theirs)) => {
                         let row = Row::new(contest.name, group, *budget, name, &entries, &ours, theirs);
@@ -236,6 +207,13 @@ fn contests(given: &Given) -> Result<(), BoxError> {
                         rows.push(row);
                     }
                     None => {
+                        let functions = entries.iter().zip(&ours.regrets);
+                        let functions =
+                            functions.map(|((of, _), regrets)| json!({ "function": of.name, "ours": regrets }));
+                        alone.push(json!({
+                            "group": group, "budget": budget, "name": contest.name,
+                            "functions": functions.collect::<Vec<_>>(),
+                        }));
                         let (mean, cost) = (ours.mean(), ours.cost());
                         println!("| {group} | {budget} | {} | {mean:.4} | | | | | {cost:.2} |", contest.name);
                     }
@@ -246,7 +224,7 @@ fn contests(given: &Given) -> Result<(), BoxError> {
     conclude(&rows);
     if let Some(path) = &given.json {
         let rows: Vec<Value> = rows.iter().map(Row::to_json).collect();
-        std::fs::write(path, format!("{:#}\n", json!({ "seeds": given.seeds, "rows": rows })))?;
+        std::fs::write(path, format!("{:#}\n", json!({ "seeds": given.seeds, "rows": rows, "alone": alone })))?;
         println!("written to {path}");
     }
     Ok(())
@@ -275,7 +253,7 @@ fn sides(
     functions: &[(&Function, f64)],
     optuna: Option<&Optuna>,
 ) -> Result<Vec<(Side, Option<Side>)>, BoxError> {
-    let optuna = optuna.filter(|_| name != AUTO);
+    let optuna = optuna.filter(|_| !OURS.contains(&name));
     let jobs: Vec<(usize, u64)> =
         (0..functions.len()).flat_map(|function| (1..=given.seeds).map(move |seed| (function, seed))).collect();
     let (next, ended, news) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Instant::now()));
