@@ -1,5 +1,5 @@
-//! What the rules of `auto` rest on: the best value after some trials, the median over seeds, of each sampler on some
-//! functions. One worker, or eight that finish in turn.
+//! A quick look at samplers beside each other, without Optuna: the best value after some trials, the median over seeds, of
+//! each on some functions. One worker, or eight that finish in turn.
 //!
 //! ```text
 //! cargo run --release -p trialog-samplers --example auto_evidence [BUDGET [SEEDS [NAME...]]]

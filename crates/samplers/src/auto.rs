@@ -1,25 +1,38 @@
 //! The sampler that chooses among the others, and says which one and why.
 //!
-//! The choice is a function of the view, and may change as the study grows. Its rules follow
-//! `cargo run --release -p trialog-samplers --example auto_evidence` (the fewer trials, the more a Gaussian process is
-//! ahead; after a thousand CMA-ES is, where there are only numbers), and the places where it changes are those of
-//! Optuna's AutoSampler (OptunaHub), which has been in use longer.
+//! The choice is a function of the view, and may change as the study grows. Its rules follow what `cargo xtask quality`
+//! measures (`docs/samplers.md`, "What `auto` does"), and for several objectives Optuna's AutoSampler (OptunaHub).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use trialog_ops::{Choice, ComponentSpec, Distribution, Json, StudyId, TrialNumber, TrialState};
+use trialog_ops::{Choice, ComponentSpec, Distribution, Json, ParamDef, StudyId, TrialNumber, TrialState};
 use trialog_replay::{Lineage, Over, StudyView};
 
 use crate::cma::{CmaEs, CmaOptions, SourceTrial};
 use crate::options::Reader;
 use crate::registry::{self, Options};
-use crate::{Proposal, Sampler};
+use crate::{Asked, Candidate, Proposal, Sampler};
 
 /// So many trials are spread evenly before anything is learned from them.
 const EVEN: usize = 10;
 
-/// From so many complete trials on, populations learn faster than models.
+/// From so many complete trials on, populations and densities learn faster than a Gaussian process.
 const MANY: usize = 250;
+
+/// Where there are numbers alone and one trial after the other, that is so from this many trials for each parameter on: what
+/// a Gaussian process can find it has found by then, and what is left is too rugged for it.
+const MANY_PER_PARAM: usize = 10;
+
+/// At least so many of them, and at most.
+const MANY_MIN: usize = 60;
+const MANY_MAX: usize = 120;
+
+/// So many parameters are too many for a Gaussian process of a few hundred trials.
+const WIDE: usize = 16;
+
+/// With more running trials than this a population, of which a part is always out, is slower than a Gaussian process that
+/// takes them into account.
+const PARALLEL: usize = 4;
 
 /// More running trials than a Gaussian process can usefully take into account at once.
 const CROWD: usize = 32;
@@ -31,10 +44,10 @@ const OBJECTIVES_MANY: usize = 4;
 pub struct Auto {
     even: Arc<dyn Sampler>,
     tpe: Arc<dyn Sampler>,
-    branches: Arc<dyn Sampler>,
     gp: Arc<dyn Sampler>,
     nsga2: Arc<dyn Sampler>,
     nsga3: Arc<dyn Sampler>,
+    cma: Arc<dyn Sampler>,
     /// CMA-ES that begins where the first trials of a study say. Losing it costs time only.
     kept: Mutex<Option<Warm>>,
 }
@@ -43,6 +56,8 @@ pub struct Auto {
 struct Warm {
     lineage: Lineage,
     study: StudyId,
+    /// How many trials it begins from.
+    first: usize,
     sampler: Arc<CmaEs>,
 }
 
@@ -50,10 +65,12 @@ struct Warm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Even,
-    Branches,
     Tpe,
     Gp,
+    /// From the middle.
     Cma,
+    /// From the best of the first so many trials.
+    WarmCma(usize),
     Nsga2,
     Nsga3,
 }
@@ -72,10 +89,10 @@ impl Auto {
         Ok(Auto {
             even: named("qmc", usual())?,
             tpe: named("tpe", usual())?,
-            branches: named("tpe", serde_json::json!({"multivariate": true, "group": true}))?,
             gp: named("gp", usual())?,
             nsga2: named("nsga2", usual())?,
             nsga3: named("nsga3", usual())?,
+            cma: named("cmaes", usual())?,
             kept: Mutex::new(None),
         })
     }
@@ -98,68 +115,89 @@ impl Auto {
     fn choose(view: &StudyView) -> (Way, &'static str) {
         let complete = view.count(TrialState::Complete);
         let finished = complete + view.count(TrialState::Pruned);
+        let running = view.count(TrialState::Running);
         let objectives = view.directions().len();
+        let joint = view.joint_params(Over::CompleteAndPruned).count();
+        // CMA-ES draws at random what is no number, and knows one objective.
+        let is_number = |def: &ParamDef| !matches!(def.distribution, Distribution::Categorical(_));
+        let numbers = joint == view.params_as_met().len()
+            && view.joint_params(Over::CompleteAndPruned).all(|(_, def)| is_number(def));
+        let follows = objectives == 1 && numbers && !is_constrained(view);
+        if follows && joint >= WIDE && complete > 0 {
+            return (Way::Cma, "many parameters, all numbers: a normal distribution that begins in the middle");
+        }
         if finished < EVEN {
             return (Way::Even, "there is too little to learn from: the first trials fill the space evenly");
         }
-        let joint = view.joint_params(Over::CompleteAndPruned).count();
         if joint < view.params_as_met().len() {
             return (
-                Way::Branches,
-                "not all trials have the same parameters or ranges: each group of them has a model",
+                Way::Tpe,
+                "not all trials have the same parameters or ranges: densities of those that have each",
             );
         }
-        if complete < MANY {
-            if objectives >= OBJECTIVES_MANY {
-                return (Way::Tpe, "there are too many objectives for hypervolumes of a Gaussian process");
-            }
-            if view.count(TrialState::Running) > CROWD {
-                return (Way::Tpe, "more trials are running than a Gaussian process can take into account");
-            }
+        if objectives > 1 {
+            return Auto::choose_front(complete, running, objectives);
+        }
+        let first = (MANY_PER_PARAM * joint).clamp(MANY_MIN, MANY_MAX);
+        let many = if follows && running <= PARALLEL { first } else { MANY };
+        if complete < many && running > CROWD {
+            return (Way::Tpe, "more trials are running than a Gaussian process can take into account");
+        }
+        if complete < many {
             return (Way::Gp, "few trials: a Gaussian process makes the most of each");
         }
-        if objectives >= OBJECTIVES_MANY {
-            return (Way::Nsga3, "many trials and many objectives: a population kept apart by reference points");
+        if follows {
+            return (
+                Way::WarmCma(first),
+                "many trials of numbers alone: a normal distribution that begins at the best of the first ones",
+            );
         }
-        if objectives > 1 {
-            return (Way::Nsga2, "many trials of several objectives: a population along the front");
+        (Way::Tpe, "many trials, with categories or constraints: densities of good and bad ones")
+    }
+
+    /// The same for several objectives, where all trials have the same parameters.
+    fn choose_front(complete: usize, running: usize, objectives: usize) -> (Way, &'static str) {
+        let crowd = objectives >= OBJECTIVES_MANY;
+        match (complete < MANY, crowd) {
+            (true, true) => (Way::Tpe, "there are too many objectives for hypervolumes of a Gaussian process"),
+            (true, false) if running > CROWD => {
+                (Way::Tpe, "more trials are running than a Gaussian process can take into account")
+            }
+            (true, false) => (Way::Gp, "few trials: a Gaussian process makes the most of each"),
+            (false, true) => {
+                (Way::Nsga3, "many trials and many objectives: a population kept apart by reference points")
+            }
+            (false, false) => (Way::Nsga2, "many trials of several objectives: a population along the front"),
         }
-        let is_category = |def: &trialog_ops::ParamDef| matches!(def.distribution, Distribution::Categorical(_));
-        if view.joint_params(Over::CompleteAndPruned).any(|(_, def)| is_category(def)) {
-            return (Way::Tpe, "many trials, with categories: densities of good and bad ones");
-        }
-        let recent = view.ended_count().saturating_sub(16);
-        if view.ended_after(recent).any(|trial| trial.constraints().next().is_some()) {
-            return (Way::Tpe, "many trials, with constraints: densities of good and bad ones");
-        }
-        (Way::Cma, "many trials of numbers alone: a normal distribution that begins at the best of the first ones")
     }
 
     fn sampler(&self, view: &StudyView) -> Arc<dyn Sampler> {
         match Auto::choose(view).0 {
             Way::Even => Arc::clone(&self.even),
-            Way::Branches => Arc::clone(&self.branches),
             Way::Tpe => Arc::clone(&self.tpe),
             Way::Gp => Arc::clone(&self.gp),
             Way::Nsga2 => Arc::clone(&self.nsga2),
             Way::Nsga3 => Arc::clone(&self.nsga3),
-            Way::Cma => match self.warm(view) {
+            Way::Cma => Arc::clone(&self.cma),
+            Way::WarmCma(first) => match self.warm(view, first) {
                 Some(sampler) => sampler,
-                None => Arc::clone(&self.tpe),
+                None => Arc::clone(&self.cma),
             },
         }
     }
 
     /// CMA-ES from the trials that completed first. They stay the same as a study goes on, and so does it.
-    fn warm(&self, view: &StudyView) -> Option<Arc<dyn Sampler>> {
+    fn warm(&self, view: &StudyView, first: usize) -> Option<Arc<dyn Sampler>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = kept.as_ref().filter(|kept| kept.study == view.id() && kept.lineage == *view.lineage());
+        let known = kept
+            .as_ref()
+            .filter(|kept| kept.first == first && kept.study == view.id() && kept.lineage == *view.lineage());
         if let Some(known) = known {
             let sampler: Arc<dyn Sampler> = Arc::<CmaEs>::clone(&known.sampler);
             return Some(sampler);
         }
-        let first = view.ended_after(0).filter(|trial| trial.state() == TrialState::Complete).take(MANY);
-        let source = first.filter_map(|trial| -> Option<SourceTrial> {
+        let trials = view.ended_after(0).filter(|trial| trial.state() == TrialState::Complete).take(first);
+        let source = trials.filter_map(|trial| -> Option<SourceTrial> {
             let params = trial.params().map(|(name, _, value)| (name.to_owned(), Choice::Float(value)));
             Some((params.collect(), trial.value(0)?))
         });
@@ -168,10 +206,17 @@ impl Auto {
         *kept = Some(Warm {
             lineage: view.lineage().clone(),
             study: view.id(),
+            first,
             sampler: Arc::<CmaEs>::clone(&sampler),
         });
         Some(sampler)
     }
+}
+
+/// True if one of the trials that ended last had constraints.
+fn is_constrained(view: &StudyView) -> bool {
+    let recent = view.ended_count().saturating_sub(16);
+    view.ended_after(recent).any(|trial| trial.constraints().next().is_some())
 }
 
 impl Sampler for Auto {
@@ -194,13 +239,17 @@ impl Sampler for Auto {
         self.sampler(view).sample_independent(view, number, seed, name, distribution)
     }
 
+    fn candidates(&self, view: &StudyView, number: TrialNumber, seed: u64, asked: Asked<'_>) -> Vec<Candidate> {
+        self.sampler(view).candidates(view, number, seed, asked)
+    }
+
     fn explain(&self, view: &StudyView) -> Option<String> {
         let (way, why) = Auto::choose(view);
         let name = match way {
             Way::Even => "qmc",
-            Way::Branches | Way::Tpe => "tpe",
+            Way::Tpe => "tpe",
             Way::Gp => "gp",
-            Way::Cma => "cmaes",
+            Way::Cma | Way::WarmCma(_) => "cmaes",
             Way::Nsga2 => "nsga2",
             Way::Nsga3 => "nsga3",
         };

@@ -41,8 +41,9 @@ fn it_chooses_by_what_there_is() {
         (1, 0, &numbers, "qmc"),
         (1, 9, &numbers, "qmc"),
         (1, 10, &numbers, "gp"),
+        (1, 59, &numbers, "gp"),
+        (1, 60, &numbers, "cmaes"),
         (1, 249, &mixed, "gp"),
-        (1, 250, &numbers, "cmaes"),
         (1, 250, &mixed, "tpe"),
         (2, 100, &numbers, "gp"),
         (2, 250, &numbers, "nsga2"),
@@ -59,9 +60,30 @@ fn it_chooses_by_what_there_is() {
     trial.constraints = vec![("c".to_owned(), 1.0)];
     constrained.add(trial);
     assert_eq!(choice(&constrained), "tpe");
+    // Populations learn slowly where a part of each is out.
+    let mut parallel = study(1, 100, &numbers);
+    assert_eq!(choice(&parallel), "cmaes");
+    (0..5).for_each(|_| _ = parallel.begin());
+    assert_eq!(choice(&parallel), "gp");
     let mut crowded = study(1, 50, &numbers);
     (0..33).for_each(|_| _ = crowded.begin());
     assert_eq!(choice(&crowded), "tpe");
+}
+
+/// With so many numbers it is CMA-ES from the second trial on, with its own start in the middle; a category forbids that.
+#[test]
+fn it_follows_many_numbers_from_the_beginning() {
+    let (unit, category) = (distribution("float 0 1 0 0"), distribution("categorical 2"));
+    let names: Vec<String> = (0..20).map(|k| format!("x{k}")).collect();
+    let mut space: Vec<(&str, &Distribution)> = names.iter().map(|name| (name.as_str(), &unit)).collect();
+    for (n, expected) in [(0, "qmc"), (1, "cmaes"), (30, "cmaes"), (300, "cmaes")] {
+        assert_eq!(choice(&study(1, n, &space)), expected, "{n}");
+    }
+    assert_eq!(choice(&study(1, 130, &space[..15])), "cmaes");
+    assert_eq!(choice(&study(1, 110, &space[..15])), "gp");
+    space.push(("c", &category));
+    assert_eq!(choice(&study(1, 5, &space)), "qmc");
+    assert_eq!(choice(&study(1, 30, &space)), "gp");
 }
 
 #[test]
