@@ -397,6 +397,29 @@ fn a_pruned_trial_is_explained_in_company() {
     }
 }
 
+/// What a sampler says of itself at the place of a trial.
+#[test]
+fn samplers_say_what_they_did() {
+    for (name, options, objectives, at, words) in [
+        ("cmaes", r#"{"popsize": 4}"#, 1, 0, "draws at random"),
+        ("cmaes", r#"{"popsize": 4}"#, 1, 9, "after 2 whole populations"),
+        ("nsga2", r#"{"population_size": 4}"#, 2, 3, "3 of 4 trials"),
+        ("nsga3", r#"{"population_size": 4}"#, 3, 9, "a population of 4, chosen from 9 complete trials"),
+        ("auto", "{}", 1, 2, "qmc"),
+    ] {
+        let directions = vec![Direction::Minimize; objectives];
+        let study = Storage::in_memory().unwrap().study("s").directions(directions).seed(1);
+        let study = study.sampler_named(&spec(name, options)).unwrap().create().unwrap();
+        let objective = |trial: &mut Trial| {
+            let x = trial.suggest_float("x", -1.0..=1.0)? + trial.suggest_float("y", -1.0..=1.0)?;
+            Ok(vec![x, -x, x * x][..objectives].to_vec())
+        };
+        study.optimize(12, objective).unwrap();
+        let says = study.explain(TrialNumber(at)).unwrap().says.unwrap();
+        assert!(says.contains(words), "{name} at {at}: {says}");
+    }
+}
+
 /// A study with one trial, and its one parameter.
 fn begin_with(storage: &trialog_storage::Storage, create: Op, value: f64) {
     let study = match storage.commit(vec![create], Durability::Process).unwrap()[..] {

@@ -348,6 +348,7 @@ impl State {
                 for key in params {
                     study.retract_param(number, *key);
                 }
+                self.begin_anew_if_lost(*trial);
             }
             Op::Report { trial, step, value } => {
                 self.open_trial(*trial)?;
@@ -561,7 +562,16 @@ impl State {
             let (key, def) = self.define(&param.param)?;
             self.study_mut(study_id)?.set_param(number.index(), key, &def, param.value);
         }
+        self.begin_anew_if_lost(trial);
         Ok(Verdict::Applied)
+    }
+
+    /// Begins a new lineage if the trial has ended: samplers that enumerate a space keep what finished trials had, failed ones
+    /// too, and a lost one may have something else from now on.
+    fn begin_anew_if_lost(&mut self, trial: TrialId) {
+        if self.workers.is_lost(trial) {
+            self.root = Root::default();
+        }
     }
 
     /// An op's parameters are all set or none: everything that could be wrong with them is found here.

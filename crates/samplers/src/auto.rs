@@ -253,6 +253,7 @@ impl Sampler for Auto {
             Way::Nsga2 => "nsga2",
             Way::Nsga3 => "nsga3",
         };
-        Some(format!("{name}: {why}"))
+        let more = self.sampler(view).explain(view).map_or_else(String::new, |more| format!("; {more}"));
+        Some(format!("{name}: {why}{more}"))
     }
 }

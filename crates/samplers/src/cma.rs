@@ -176,6 +176,21 @@ impl CmaEs {
         space
     }
 
+    /// Why nothing is suggested that was learned, if so.
+    fn why_random(&self, view: &StudyView, space: &[SpaceParam]) -> Option<&'static str> {
+        let mut finished = view.count(TrialState::Complete);
+        if self.options.consider_pruned_trials {
+            finished += view.count(TrialState::Pruned);
+        }
+        if view.directions().len() > 1 {
+            return Some("it is for one objective");
+        }
+        if space.is_empty() {
+            return Some("no number is among what all complete trials have");
+        }
+        (finished < self.options.n_startup_trials.unwrap_or(1)).then_some("there are too few complete trials")
+    }
+
     /// Where the search begins, the first time in the middle or where the options say, later anywhere.
     fn begin(&self, view: &StudyView, seed: u64, space: &[SpaceParam], restarts: u64) -> Evolution {
         let n = space.len();
@@ -361,12 +376,7 @@ impl Sampler for CmaEs {
 
     fn sample_relative(&self, view: &StudyView, number: TrialNumber, seed: u64) -> Vec<Proposal> {
         let space = self.space(view);
-        let mut finished = view.count(TrialState::Complete);
-        if self.options.consider_pruned_trials {
-            finished += view.count(TrialState::Pruned);
-        }
-        let is_starting = finished < self.options.n_startup_trials.unwrap_or(1);
-        let values: Vec<f64> = if space.is_empty() || is_starting || view.directions().len() > 1 {
+        let values: Vec<f64> = if self.why_random(view, &space).is_some() {
             let at_random =
                 |def: &trialog_ops::ParamDef| draw(&mut stream(seed, number, &def.name), &def.distribution);
             space.iter().map(|(_, def)| at_random(def)).collect()
@@ -378,5 +388,26 @@ impl Sampler for CmaEs {
             })
         };
         space.into_iter().zip(values).map(|((key, def), value)| (key, Arc::clone(&def), value)).collect()
+    }
+
+    fn explain(&self, view: &StudyView) -> Option<String> {
+        let space = self.space(view);
+        if let Some(why) = self.why_random(view, &space) {
+            return Some(format!("draws at random: {why}"));
+        }
+        // The populations depend on the seed.
+        let seed = view.config()?.seed;
+        Some(self.look(view, seed, &space, |search| {
+            format!(
+                "a normal distribution over {} parameters after {} whole populations and {} restarts; {} of {} trials of the \
+                 present population have ended; the step size is {:.2e} of the ranges",
+                space.len(),
+                search.evolution.generation(),
+                search.restarts,
+                search.members.len(),
+                search.evolution.population(),
+                search.evolution.sigma(),
+            )
+        }))
     }
 }

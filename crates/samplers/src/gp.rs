@@ -24,7 +24,7 @@ pub(crate) mod search;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use trialog_numerics::{Cholesky, Points, ndtri, non_dominated_boxes, pareto_front};
+use trialog_numerics::{Cholesky, Points, crowding_distances, ndtri, non_dominated_boxes, pareto_front};
 use trialog_ops::{ComponentSpec, Json, ParamDef, ParamKey, TrialNumber, TrialState};
 use trialog_replay::{Over, StudyView};
 
@@ -48,6 +48,8 @@ const RUNNING: usize = 32;
 /// Draws of the running trials' values; fewer for hypervolumes, each of which is a sum over many boxes.
 const DRAWS: usize = 32;
 const VOLUME_DRAWS: usize = 8;
+/// No further draw is taken once its hypervolume, and that of those before it, has so many boxes.
+const CELLS: usize = 1_500;
 /// Numbers of trials at which kernels are fitted: this, and this doubled again and again; and some between.
 const FIRST_FIT: usize = 8;
 /// Up to this many trials a fit at a doubled number has two starts: a likelihood of few values has several maxima.
@@ -280,7 +282,10 @@ impl Gp {
             _ => goal(&models, &scores, &is_feasible, &thresholds, &draws),
         };
         let is_averaged = matches!(goal, Goal::Improvement(_) | Goal::Hypervolume(_));
-        let draws = if is_averaged { draws } else { vec![vec![vec![0.0; running]; models.len()]] };
+        let mut draws = if is_averaged { draws } else { vec![vec![vec![0.0; running]; models.len()]] };
+        if let Goal::Hypervolume(cells) = &goal {
+            draws.truncate(cells.len());
+        }
         let lengths: Vec<f64> = (0..axes.len())
             .map(|d| {
                 let sum: f64 = models[..objectives].iter().map(|model| 1.0 / model.kernel.theta[d].sqrt()).sum();
@@ -407,12 +412,46 @@ fn goal(
         let mut all = losses.clone();
         all.extend(fantasies(draw).iter().flatten().map(|score| -score));
         let points = Points::new(&all, objectives);
-        let front: Vec<f64> = pareto_front(points).into_iter().flat_map(|row| points.row(row)).copied().collect();
-        let boxes = non_dominated_boxes(Points::new(&front, objectives), &reference);
+        let mut front = pareto_front(points);
+        let front_rows =
+            |front: &[usize]| front.iter().flat_map(|&row| points.row(row)).copied().collect::<Vec<f64>>();
+        let most = front_most(objectives);
+        if front.len() > most {
+            // Those in the crowd have others that stand for them.
+            let distances = crowding_distances(Points::new(&front_rows(&front), objectives));
+            let mut order: Vec<usize> = (0..front.len()).collect();
+            order.sort_by(|&a, &b| distances[b].total_cmp(&distances[a]).then(a.cmp(&b)));
+            front = order[..most].iter().map(|&at| front[at]).collect();
+            front.sort_unstable();
+        }
+        let boxes = non_dominated_boxes(Points::new(&front_rows(&front), objectives), &reference);
         let flip = |corner: Vec<f64>| corner.into_iter().map(|x| -x).collect();
         boxes.into_iter().map(|(low, high)| (flip(high), flip(low))).collect()
     };
-    Goal::Hypervolume(draws.iter().map(cells).collect())
+    // What a look at one point costs is what the boxes of all draws are.
+    let mut count = 0;
+    let mut kept: Vec<Vec<Cell>> = Vec::with_capacity(draws.len());
+    for draw in draws {
+        if count >= CELLS && !kept.is_empty() {
+            break;
+        }
+        let cells = cells(draw);
+        count += cells.len();
+        kept.push(cells);
+    }
+    Goal::Hypervolume(kept)
+}
+
+/// How many points of a front are taken apart into boxes, which are the more of them the more objectives there are: about
+/// 700 at most.
+fn front_most(objectives: usize) -> usize {
+    match objectives {
+        ..=3 => 350,
+        4 => 100,
+        5 => 32,
+        6 => 18,
+        _ => 10,
+    }
 }
 
 impl Sampler for Gp {

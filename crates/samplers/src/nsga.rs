@@ -173,6 +173,16 @@ struct Asking<'a> {
 }
 
 impl Genetic {
+    fn explain(&self, view: &StudyView) -> String {
+        let (size, complete) = (self.options.population_size, view.count(TrialState::Complete));
+        if complete < size {
+            return format!(
+                "draws at random until the first population is full, which has {complete} of {size} trials"
+            );
+        }
+        format!("makes children of a population of {size}, chosen from {complete} complete trials")
+    }
+
     /// The parents of the children that are made now; none while there are fewer trials than a population has.
     fn parents(&self, view: &StudyView, seed: u64, selection: &Selection<'_>) -> Arc<Parents> {
         let size = self.options.population_size;
@@ -557,6 +567,10 @@ impl Sampler for Nsga2 {
         let asking = Asking { name: "nsga2", view, number, seed, by_crowding: true };
         self.genetic.sample(&asking, &self.selection())
     }
+
+    fn explain(&self, view: &StudyView) -> Option<String> {
+        Some(self.genetic.explain(view))
+    }
 }
 
 impl Sampler for Nsga3 {
@@ -578,5 +592,9 @@ impl Sampler for Nsga3 {
     fn sample_relative(&self, view: &StudyView, number: TrialNumber, seed: u64) -> Vec<Proposal> {
         let asking = Asking { name: "nsga3", view, number, seed, by_crowding: false };
         self.genetic.sample(&asking, &self.selection(view, seed))
+    }
+
+    fn explain(&self, view: &StudyView) -> Option<String> {
+        Some(self.genetic.explain(view))
     }
 }

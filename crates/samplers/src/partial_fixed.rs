@@ -9,7 +9,7 @@ use trialog_replay::StudyView;
 use crate::options::Reader;
 use crate::registry::{self, Options};
 use crate::unit::{from_choice, to_choice, to_json};
-use crate::{Proposal, Sampler};
+use crate::{Asked, Candidate, Proposal, Sampler};
 
 /// Another sampler, but for some parameters that always have the same values.
 pub struct PartialFixed {
@@ -98,6 +98,14 @@ impl Sampler for PartialFixed {
     ) -> f64 {
         let fixed = self.fixed(name, distribution);
         fixed.unwrap_or_else(|| self.base.sample_independent(view, number, seed, name, distribution))
+    }
+
+    /// What the other sampler weighed, whatever it said for what is fixed here.
+    fn candidates(&self, view: &StudyView, number: TrialNumber, seed: u64, asked: Asked<'_>) -> Vec<Candidate> {
+        match asked {
+            Asked::Alone(name, distribution) if self.fixed(name, distribution).is_some() => Vec::new(),
+            _ => self.base.candidates(view, number, seed, asked),
+        }
     }
 
     fn is_exhausted(&self, view: &StudyView) -> bool {

@@ -122,7 +122,9 @@ impl Study {
                     (Op::ClaimTrial { trial: id, .. }, Verdict::Applied) if *id == trial.id => {
                         life.begun = Some(behind);
                     }
-                    (Op::Report { trial: id, .. }, Verdict::Applied) if *id == trial.id => {
+                    (Op::Report { trial: id, .. } | Op::ReportMetrics { trial: id, .. }, Verdict::Applied)
+                        if *id == trial.id =>
+                    {
                         life.reported = Some(behind);
                     }
                     (Op::FinishTrial { trial: id, state, .. }, Verdict::Applied) if *id == trial.id => {

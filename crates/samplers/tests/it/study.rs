@@ -31,8 +31,13 @@ impl Study {
     }
 
     pub(crate) fn apply(&mut self, op: Op) {
+        self.apply_by(7, op);
+    }
+
+    /// A record of one of several workers.
+    pub(crate) fn apply_by(&mut self, worker: u8, op: Op) {
         self.counter += 1;
-        let session = SessionRef::Id(SessionId([7; 16]));
+        let session = SessionRef::Id(SessionId([worker; 16]));
         let mut verdicts = Vec::new();
         self.state.apply(&Record { session, counter: self.counter, ops: vec![op] }, &mut verdicts);
         assert!(!verdicts.iter().any(|verdict| matches!(verdict, Verdict::Rejected(_))), "{verdicts:?}");
@@ -46,6 +51,20 @@ impl Study {
     pub(crate) fn begin(&mut self) -> TrialNumber {
         self.apply(Op::CreateTrial { study: StudyId(0), start: Timestamp(0) });
         TrialNumber(self.view().trial_count() as u32 - 1)
+    }
+
+    /// A running trial of a worker with a lease begins, and its worker is silent from then on.
+    pub(crate) fn begin_silent(&mut self) -> TrialNumber {
+        self.apply_by(9, Op::RenewLease { lease_ms: 1 });
+        self.apply_by(9, Op::CreateTrial { study: StudyId(0), start: Timestamp(0) });
+        TrialNumber(self.view().trial_count() as u32 - 1)
+    }
+
+    /// The silent worker is declared lost. What it sends yet is of lost trials.
+    pub(crate) fn lose(&mut self) {
+        let worker = self.state.worker_key(&SessionId([9; 16]).worker()).unwrap();
+        let seen = self.state.worker(worker).unwrap().last;
+        self.apply(Op::DeclareLost { worker, seen, end: Timestamp(2) });
     }
 
     /// Parameters of a running trial.

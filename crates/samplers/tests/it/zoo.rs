@@ -13,16 +13,16 @@ use std::time::{Duration, Instant};
 use trialog_numerics::Stream;
 use trialog_ops::{Direction, Distribution, Note, Op, Timestamp, TrialId, TrialNumber, TrialState};
 use trialog_replay::{StudyView, TrialView};
-use trialog_samplers::{Proposal, REGISTRY, Random, Sampler};
+use trialog_samplers::{Asked, Proposal, REGISTRY, Random, Sampler};
 
 use crate::parzen::distribution;
 use crate::study::{Study, template};
 
 /// How many studies are looked at if nobody says which.
-const STUDIES: u64 = 60;
+const STUDIES: u64 = 40;
 
-/// No suggestion takes so long, on however busy a machine.
-const LONG: Duration = Duration::from_secs(60);
+/// No suggestion takes so long: processor time where Linux tells it, and otherwise by the clock.
+const LONG: Duration = Duration::from_secs(20);
 
 /// Every sampler with the options that change what it does. Start-ups are short, and so are populations.
 const SAMPLERS: &[(&str, &str)] = &[
@@ -205,10 +205,10 @@ fn build(seed: u64) -> Odd {
         dice.of(&[Drawn, Drawn, Drawn, Same, Few, Corners, Stray])
     };
     let (is_conditional, is_moving, is_constrained) = (dice.one_in(4), dice.one_in(4), dice.one_in(3));
-    let is_revised = dice.one_in(4);
+    let (is_revised, is_losing) = (dice.one_in(4), dice.one_in(4));
     let what = format!(
         "study {seed}: {trials} trials, {values:?} of {directions:?}, {states:?}, {points:?}, conditional {is_conditional}, \
-         moving {is_moving}, constrained {is_constrained}, revised {is_revised}, {space:?}"
+         moving {is_moving}, constrained {is_constrained}, revised {is_revised}, losing {is_losing}, {space:?}"
     );
     let mut study = Study::new(&directions);
     let mut views = vec![study.view()];
@@ -242,10 +242,27 @@ fn build(seed: u64) -> Odd {
             let broken = dice.of(&[-1.0, 0.0, 0.5, 1e308, f64::INFINITY, f64::NEG_INFINITY, 5e-324]);
             trial.constraints = vec![("c".to_owned(), broken), ("d".to_owned(), dice.of(&[-1.0, 2.0]))];
         }
+        if is_losing && dice.one_in(5) && !borrowed.is_empty() {
+            // A worker that is taken for dead with a part of its parameters comes back, and may end its trial yet.
+            let number = study.begin_silent();
+            study.set(number, &borrowed[..1]);
+            study.lose();
+            views.push(study.view());
+            study.set(number, &borrowed);
+            if dice.one_in(2) {
+                views.push(study.view());
+                study.end(number, &vec![k as f64; objectives]);
+            }
+            continue;
+        }
         study.add(trial);
         if is_revised && dice.one_in(6) && state.is_finished() {
             let note = Box::new(Note { by: "me".to_owned(), at: Timestamp(9), reason: String::new() });
-            study.apply(Op::VoidTrial { trial: TrialId(k), note });
+            study.apply(Op::VoidTrial { trial: TrialId(k), note: note.clone() });
+            if dice.one_in(2) {
+                views.push(study.view());
+                study.apply(Op::UnvoidTrial { trial: TrialId(k), note });
+            }
         }
         if dice.one_in(trials / 3 + 1) {
             views.push(study.view());
@@ -335,12 +352,18 @@ fn named(at: usize) -> Arc<dyn Sampler> {
     trialog_samplers::from_spec(&trialog_ops::ComponentSpec { name: name.to_owned(), version: 1, options }).unwrap()
 }
 
+/// What this thread has had of the processor.
+fn thread_time() -> Option<Duration> {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    told.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+}
+
 /// What a sampler says in a study, by bits.
 type Said = (Vec<(u32, u64)>, Vec<u64>);
 
 fn ask(sampler: &dyn Sampler, view: &StudyView, number: TrialNumber, odd: &Odd, label: &str) -> Said {
     let what = &odd.what;
-    let begun = Instant::now();
+    let begun = (Instant::now(), thread_time());
     let proposals = sampler.sample_relative(view, number, 5);
     for (_, def, value) in &proposals {
         let d = &def.distribution;
@@ -356,7 +379,7 @@ fn ask(sampler: &dyn Sampler, view: &StudyView, number: TrialNumber, odd: &Odd, 
         value.to_bits()
     });
     let alone = alone.collect();
-    let took = begun.elapsed();
+    let took = begun.1.zip(thread_time()).map_or_else(|| begun.0.elapsed(), |(begun, now)| now - begun);
     assert!(took < LONG, "{label}: {took:?}, {what}");
     let bits = |(key, _, value): &Proposal| (key.0, value.to_bits());
     (proposals.iter().map(bits).collect(), alone)
@@ -404,6 +427,12 @@ fn check(seed: u64, long_lived: &[Arc<dyn Sampler>], slowest: &mut BTreeMap<Stri
                 assert_eq!(again, *said, "{label}: after a restart, {}", odd.what);
             }
         }
+        // Whoever asks why is told, and nothing else changes by that.
+        let view = &odd.views[last];
+        let ahead = TrialNumber(view.trial_count() as u32);
+        let why =
+            || (long_lived[at].explain(view), long_lived[at].candidates(view, ahead, 5, Asked::Together).len());
+        assert_eq!(why(), why(), "{label}: {}", odd.what);
         // A trial that runs, with parameters.
         if let Some(running) = odd.views[last].running().next().map(TrialView::number) {
             let long = ask(&*long_lived[at], &odd.views[last], running, &odd, &label);
