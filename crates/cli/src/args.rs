@@ -227,7 +227,7 @@ pub(crate) struct Run {
     #[arg(short, long, value_name = "SOURCE", help_heading = "What comes back")]
     pub(crate) metric: Vec<String>,
     /// Where intermediate values come from: json (default), none, or regex:PATTERN with one group (the value), two (the
-    /// step and the value), or named ones: (?<step>..), (?<value>..), and any other name for a metric.
+    /// step and the value), or groups with names: step, value, and any other one for a metric.
     #[arg(long, value_name = "SOURCE", help_heading = "What comes back")]
     pub(crate) report: Option<String>,
     /// Kill a trial after this time; it fails.
