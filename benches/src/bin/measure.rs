@@ -4,12 +4,13 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use serde_json::json;
-use trialog::samplers::{Gp, Random, Tpe, TpeOptions};
-use trialog::{Storage, Study};
+use trialog::samplers::{Gp, Proposal, Random, Sampler, Tpe, TpeOptions};
+use trialog::{ComponentSpec, Distribution, Storage, Study, StudyView, TrialNumber};
 use trialog_benches::decisions::{self, Course};
 use trialog_benches::{Clock, peak_mib, preload, run_trials, state_of_floats, suggest};
 use trialog_journal::{Durability, History, Journal, Seq};
@@ -33,13 +34,19 @@ const MEASURES: &[(&str, Measure)] = &[
     ("memory-random", memory_random),
     ("tpe-ask-1k", tpe_ask),
     ("tpe-ask-10k", tpe_ask),
+    ("tpe-ask-100k", tpe_ask),
     ("tpe-ask-own-history", tpe_ask_own_history),
     ("tpe-univariate-ask", tpe_univariate_ask),
+    ("tpe-univariate-ask-100k", tpe_univariate_ask),
     ("tpe-univariate-own-history", tpe_univariate_own_history),
     ("tpe-ask-zombies", tpe_ask_zombies),
     ("tpe-two-objectives-ask", tpe_two_objectives_ask),
     ("gp-ask-100", gp_ask),
     ("gp-first-ask-100", gp_first_ask),
+    ("gp-first-ask-1k", gp_first_ask),
+    ("random-suggestion", |given| suggestions(given, "random")),
+    ("sobol-suggestion", |given| suggestions(given, "qmc")),
+    ("cmaes-suggestion", |given| suggestions(given, "cmaes")),
     ("forest-ask", forest_ask),
     ("nsga2-trial", nsga2_trial),
     ("nsga3-trial", nsga3_trial),
@@ -365,7 +372,7 @@ fn tpe_two_objectives_ask(given: &Given) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn two_objectives<S: trialog::samplers::Sampler + 'static>(sampler: S) -> trialog::Result<Study> {
+fn two_objectives<S: Sampler + 'static>(sampler: S) -> trialog::Result<Study> {
     let directions = [trialog::Direction::Minimize; 2];
     Storage::in_memory()?.study("bench").sampler(sampler).directions(directions).seed(1).create()
 }
@@ -391,10 +398,7 @@ fn forest_ask(given: &Given) -> Result<(), BoxError> {
     mean_cpu(given, studies.iter().flat_map(|study| [study; ASKS]))
 }
 
-fn preloaded<S: trialog::samplers::Sampler + Default + 'static>(
-    n: usize,
-    count: usize,
-) -> trialog::Result<Vec<Study>> {
+fn preloaded<S: Sampler + Default + 'static>(n: usize, count: usize) -> trialog::Result<Vec<Study>> {
     let study = |_| {
         let study = Storage::in_memory()?.study("bench").sampler(S::default()).seed(1).create()?;
         preload(&study, n).map(|()| study)
@@ -417,6 +421,53 @@ fn mean_cpu<'a>(given: &Given, studies: impl IntoIterator<Item = &'a Study>) -> 
     Ok(())
 }
 
+/// A sampler, and how long its answers took.
+struct Timed {
+    sampler: Arc<dyn Sampler>,
+    nanos: Arc<AtomicU64>,
+}
+
+impl Timed {
+    fn time<T>(&self, answer: impl FnOnce() -> T) -> T {
+        let begin = Instant::now();
+        let answer = answer();
+        self.nanos.fetch_add(begin.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        answer
+    }
+}
+
+impl Sampler for Timed {
+    fn spec(&self) -> ComponentSpec {
+        self.sampler.spec()
+    }
+
+    fn sample_relative(&self, view: &StudyView, number: TrialNumber, seed: u64) -> Vec<Proposal> {
+        self.time(|| self.sampler.sample_relative(view, number, seed))
+    }
+
+    fn sample_independent(
+        &self,
+        view: &StudyView,
+        number: TrialNumber,
+        seed: u64,
+        name: &str,
+        distribution: &Distribution,
+    ) -> f64 {
+        self.time(|| self.sampler.sample_independent(view, number, seed, name, distribution))
+    }
+}
+
+/// What the suggestions of this sampler take in a study of `n` trials, without all that is done with them: the mean.
+fn suggestions(given: &Given, name: &str) -> Result<(), BoxError> {
+    let sampler = trialog::samplers::from_spec(&ComponentSpec::named(name))?;
+    let nanos = Arc::new(AtomicU64::new(0));
+    let timed = Timed { sampler, nanos: Arc::clone(&nanos) };
+    let study = Storage::in_memory()?.study("bench").sampler(timed).seed(1).create()?;
+    run_trials(&study, given.n)?;
+    figure(given, "us", nanos.load(Ordering::Relaxed) as f64 / given.n as f64 / 1e3, &json!({}));
+    Ok(())
+}
+
 /// `n` whole trials of NSGA-II with two objectives, one after the other: the mean of one.
 fn nsga2_trial(given: &Given) -> Result<(), BoxError> {
     genetic_trial(given, trialog::samplers::Nsga2::default())
@@ -427,7 +478,7 @@ fn nsga3_trial(given: &Given) -> Result<(), BoxError> {
     genetic_trial(given, trialog::samplers::Nsga3::default())
 }
 
-fn genetic_trial(given: &Given, sampler: impl trialog::samplers::Sampler + 'static) -> Result<(), BoxError> {
+fn genetic_trial(given: &Given, sampler: impl Sampler + 'static) -> Result<(), BoxError> {
     let study = two_objectives(sampler)?;
     let clock = Clock::start();
     for _ in 0..given.n {
