@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use trialog::{BoxError, Direction, Error, FrozenTrial, Pruned, Storage, Study, TrialState};
@@ -194,12 +194,18 @@ fn another_study_may_be_optimized_inside() {
 fn stop_lets_running_trials_end() {
     for n_jobs in [1, 4] {
         let study = Study::in_memory().unwrap();
+        let stopped = AtomicBool::new(false);
         study
             .optimizer()
             .n_jobs(n_jobs)
             .run(|trial| {
                 if trial.number().0 == 9 {
                     trial.study().stop()?;
+                    stopped.store(true, Ordering::SeqCst);
+                }
+                // The other threads would begin more and more trials while this one waits for a processor.
+                while trial.number().0 > 9 && !stopped.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
                 }
                 parabola(trial)
             })
