@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use trialog_ops::JsonError;
+
 /// Bytes that are not a record of this version. Offsets count from the first byte that was handed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -89,3 +91,9 @@ impl fmt::Display for DecodeError {
 }
 
 impl std::error::Error for DecodeError {}
+
+impl From<JsonError> for DecodeError {
+    fn from(error: JsonError) -> DecodeError {
+        DecodeError::Invalid { offset: error.offset, what: format!("expected {}", error.expected) }
+    }
+}

@@ -5,9 +5,9 @@
 //! `docs/optuna.md` says which op becomes which line.
 
 mod line;
-mod scan;
 mod text;
 mod time;
+mod value;
 mod worker;
 
 pub use line::{AttrKind, Def, Line, Reader, StateChange, Template, write_line};

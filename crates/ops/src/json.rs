@@ -3,8 +3,12 @@
 //! Besides standard JSON the text may hold the bare tokens `NaN`, `Infinity` and `-Infinity`, which Python
 //! writes and Optuna's journals contain.
 
+mod scan;
+
 use std::fmt;
 use std::sync::Arc;
+
+pub use scan::JsonScan;
 
 /// How deep arrays and objects may nest.
 pub const MAX_JSON_DEPTH: usize = 128;
@@ -19,7 +23,9 @@ impl Json {
     /// # Errors
     /// The byte offset of the first thing that is not JSON.
     pub fn parse(text: &str) -> Result<Json, JsonError> {
-        check(text)?;
+        let mut scan = JsonScan::new(text);
+        scan.value(MAX_JSON_DEPTH)?;
+        scan.end()?;
         Ok(Json(Arc::from(text)))
     }
 
@@ -106,158 +112,6 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// One pass over the bytes with an explicit stack, so that hostile nesting costs memory in proportion to
-/// [`MAX_JSON_DEPTH`] only.
-fn check(text: &str) -> Result<(), JsonError> {
-    let mut scan = Scan { bytes: text.as_bytes(), at: 0 };
-    let mut open: Vec<u8> = Vec::new();
-    loop {
-        scan.space();
-        match scan.peek() {
-            Some(bracket @ (b'[' | b'{')) => {
-                if open.len() == MAX_JSON_DEPTH {
-                    return Err(scan.expected("no deeper nesting than 128"));
-                }
-                scan.at += 1;
-                scan.space();
-                let close = if bracket == b'[' { b']' } else { b'}' };
-                if scan.peek() != Some(close) {
-                    open.push(close);
-                    if close == b'}' {
-                        scan.key()?;
-                    }
-                    continue;
-                }
-                scan.at += 1;
-            }
-            Some(b'"') => scan.string()?,
-            _ => scan.scalar()?,
-        }
-        // A value has ended: close what it ends, or go on to the next one.
-        loop {
-            scan.space();
-            let Some(&close) = open.last() else {
-                return if scan.at == scan.bytes.len() { Ok(()) } else { Err(scan.expected("the end")) };
-            };
-            match scan.peek() {
-                Some(b',') => {
-                    scan.at += 1;
-                    if close == b'}' {
-                        scan.space();
-                        scan.key()?;
-                    }
-                    break;
-                }
-                Some(byte) if byte == close => {
-                    scan.at += 1;
-                    open.pop();
-                }
-                _ => return Err(scan.expected("a comma or a closing bracket")),
-            }
-        }
-    }
-}
-
-struct Scan<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl Scan<'_> {
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    fn expected(&self, expected: &'static str) -> JsonError {
-        JsonError { offset: self.at, expected }
-    }
-
-    fn space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
-    }
-
-    fn key(&mut self) -> Result<(), JsonError> {
-        if self.peek() != Some(b'"') {
-            return Err(self.expected("a key in quotes"));
-        }
-        self.string()?;
-        self.space();
-        if self.peek() != Some(b':') {
-            return Err(self.expected("a colon"));
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    fn string(&mut self) -> Result<(), JsonError> {
-        self.at += 1;
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                Some(b'\\') => {
-                    self.at += 1;
-                    match self.peek() {
-                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
-                        Some(b'u') => {
-                            let digits = self.bytes.get(self.at + 1..self.at + 5);
-                            if !digits.is_some_and(|four| four.iter().all(u8::is_ascii_hexdigit)) {
-                                return Err(self.expected("four hexadecimal digits"));
-                            }
-                            self.at += 5;
-                        }
-                        _ => return Err(self.expected("an escape")),
-                    }
-                }
-                Some(byte) if byte >= 0x20 => self.at += 1,
-                _ => return Err(self.expected("the rest of a string")),
-            }
-        }
-    }
-
-    fn scalar(&mut self) -> Result<(), JsonError> {
-        let rest = &self.bytes[self.at..];
-        for word in ["null", "true", "false", "NaN", "Infinity", "-Infinity"] {
-            if rest.starts_with(word.as_bytes()) {
-                self.at += word.len();
-                return Ok(());
-            }
-        }
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        match self.peek() {
-            Some(b'0') => self.at += 1,
-            Some(b'1'..=b'9') => self.digits()?,
-            _ => return Err(self.expected("a value")),
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        Ok(())
-    }
-
-    fn digits(&mut self) -> Result<(), JsonError> {
-        let start = self.at;
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
-        }
-        if self.at == start { Err(self.expected("a digit")) } else { Ok(()) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,6 +147,35 @@ mod tests {
         ] {
             assert_eq!(Json::parse(text).map_err(|e| e.offset), Err(offset), "{text}");
         }
+    }
+
+    #[test]
+    fn parts_are_slices_of_the_text() {
+        let text = " { \"a\" : [1, {\"b\":2}] , \"\\n\":NaN } ";
+        let mut scan = JsonScan::new(text);
+        let members: Vec<_> = scan.members().collect::<Result<_, _>>().unwrap();
+        assert_eq!(members, [("a", "[1, {\"b\":2}]"), ("\\n", "NaN")]);
+        assert!(scan.end().is_ok());
+        let items: Vec<_> = JsonScan::new(members[0].1).items().collect::<Result<_, _>>().unwrap();
+        assert_eq!(items, ["1", "{\"b\":2}"]);
+        assert_eq!((JsonScan::new("{}").members().count(), JsonScan::new("[ ]").items().count()), (0, 0));
+    }
+
+    #[test]
+    fn parts_end_behind_the_first_error() {
+        for (text, good, offset) in [
+            ("[]", 0, 0),
+            ("{\"a\":1,}", 1, 7),
+            ("{\"a\":1;\"b\":2}", 1, 6),
+            ("{\"a\":1, \"b\" 2}", 1, 12),
+            ("{\"a\"", 0, 4),
+        ] {
+            let members: Vec<_> = JsonScan::new(text).members().collect();
+            assert_eq!(members.len(), good + 1, "{text}");
+            assert_eq!(members[good].as_ref().map_err(|e| e.offset), Err(offset), "{text}");
+        }
+        let items: Vec<_> = JsonScan::new("[1 2]").items().collect();
+        assert_eq!(items, [Ok("1"), Err(JsonError { offset: 3, expected: "a comma or a closing bracket" })]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub use distribution::{
 pub use ids::{
     MetricKey, ParamKey, SessionId, SessionKey, StudyId, Timestamp, TrialId, TrialNumber, WorkerId, WorkerKey,
 };
-pub use json::{Json, JsonError, MAX_JSON_DEPTH};
+pub use json::{Json, JsonError, JsonScan, MAX_JSON_DEPTH};
 pub use op::{
     Amendment, METRIC_NAME_BYTES_MAX, MetricRef, MetricSeries, MetricValue, Note, Op, Param, ParamDef, ParamRef,
     Record, SessionRef, TrialTemplate,

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use trialog_ops::{
-    Direction, Distribution, Json, MAX_JSON_DEPTH, ParamKey, SessionId, StudyId, TrialId, TrialState,
+    Direction, Distribution, Json, JsonScan, MAX_JSON_DEPTH, ParamKey, SessionId, StudyId, TrialId, TrialState,
 };
 
-use super::scan::{self, Scan, unescape};
 use super::text::{Spacing, distribution_text, parse_distribution, push_float, push_json, push_string};
 use super::time::Time;
+use super::value::{self, unescape};
 use super::worker::{session_of, worker_text};
 use crate::DecodeError;
 
@@ -281,11 +281,11 @@ impl Reader {
             what: "the line is not UTF-8".to_owned(),
         })?;
         let mut fields = Fields::default();
-        let mut scan = Scan::new(text);
-        scan.members(|key, value| {
+        let mut scan = JsonScan::new(text);
+        for member in scan.members() {
+            let (key, value) = member?;
             fields.set(&unescape(key), value);
-            Ok(())
-        })?;
+        }
         scan.end()?;
         let session = self.session(fields.worker_id.unwrap_or(""));
         Ok((session, self.line(&fields)?))
@@ -295,7 +295,7 @@ impl Reader {
         match &self.worker {
             Some((known, session)) if known == raw => *session,
             _ => {
-                let session = session_of(&scan::text(raw).unwrap_or_else(|| raw.into()));
+                let session = session_of(&value::text(raw).unwrap_or_else(|| raw.into()));
                 self.worker = Some((raw.to_owned(), session));
                 session
             }
@@ -304,7 +304,7 @@ impl Reader {
 
     fn line(&mut self, fields: &Fields<'_>) -> Result<Line, DecodeError> {
         let op = needed(fields.op_code, "op_code")?;
-        let op = scan::integer(op).ok_or_else(|| invalid(format!("op_code is {op}")))?;
+        let op = value::integer(op).ok_or_else(|| invalid(format!("op_code is {op}")))?;
         Ok(match op {
             code::CREATE_STUDY => Line::CreateStudy {
                 name: text_of(needed(fields.study_name, "study_name")?),
@@ -329,7 +329,7 @@ impl Reader {
                 Line::SetParam {
                     trial: trial_id(fields)?,
                     def: self.def(name, distribution),
-                    value: scan::float(value).unwrap_or(f64::NAN),
+                    value: value::float(value).unwrap_or(f64::NAN),
                 }
             }
             code::SET_TRIAL_STATE_VALUES => Line::SetState {
@@ -344,7 +344,7 @@ impl Reader {
             code::SET_TRIAL_INTERMEDIATE_VALUE => Line::Report {
                 trial: trial_id(fields)?,
                 step: step(needed(fields.step, "step")?),
-                value: scan::float(needed(fields.intermediate_value, "intermediate_value")?).unwrap_or(f64::NAN),
+                value: value::float(needed(fields.intermediate_value, "intermediate_value")?).unwrap_or(f64::NAN),
             },
             code::SET_TRIAL_USER_ATTR => Line::SetTrialAttr {
                 trial: trial_id(fields)?,
@@ -376,7 +376,7 @@ impl Reader {
         if is_fresh && start.is_some() {
             return Ok(Line::CreateTrial { study, start });
         }
-        let single = |value: &str| (value != "null").then(|| vec![scan::float(value).unwrap_or(f64::NAN)]);
+        let single = |value: &str| (value != "null").then(|| vec![value::float(value).unwrap_or(f64::NAN)]);
         let several = fields.values.map_or(Ok(None), values)?;
         let mut template = Template {
             state: fields.state.map_or(Ok(TrialState::Running), state)?,
@@ -390,29 +390,26 @@ impl Reader {
         };
         let mut distributions: Vec<(&str, &str)> = Vec::new();
         if let Some(object) = fields.distributions {
-            Scan::new(object).members(|name, text| {
-                distributions.push((name, text));
-                Ok(())
-            })?;
+            distributions = JsonScan::new(object).members().collect::<Result<_, _>>()?;
         }
         if let Some(object) = fields.params {
-            Scan::new(object).members(|name, value| {
+            for member in JsonScan::new(object).members() {
+                let (name, value) = member?;
                 let known = distributions.iter().rev().find(|(other, _)| *other == name);
                 let Some((_, text)) = known else { return Err(invalid("a parameter has no distribution")) };
                 let def = self.def_of(name, text);
                 // Of equal names the last one counts, as in Python.
                 template.params.retain(|(known, _)| known.name != def.name);
-                template.params.push((def, scan::float(value).unwrap_or(f64::NAN)));
-                Ok(())
-            })?;
+                template.params.push((def, value::float(value).unwrap_or(f64::NAN)));
+            }
         }
         if let Some(object) = fields.intermediate_values {
-            Scan::new(object).members(|key, value| {
+            for member in JsonScan::new(object).members() {
+                let (key, value) = member?;
                 let step = step(&unescape(key));
                 template.reports.retain(|(known, _)| *known != step);
-                template.reports.push((step, scan::float(value).unwrap_or(f64::NAN)));
-                Ok(())
-            })?;
+                template.reports.push((step, value::float(value).unwrap_or(f64::NAN)));
+            }
         }
         Ok(Line::AddTrial { study, template: Box::new(template) })
     }
@@ -446,35 +443,31 @@ impl Reader {
 
 /// A string's text; another value as it is written.
 fn text_of(value: &str) -> String {
-    scan::text(value).map_or_else(|| value.to_owned(), std::borrow::Cow::into_owned)
+    value::text(value).map_or_else(|| value.to_owned(), std::borrow::Cow::into_owned)
 }
 
 /// An id that no study can have stands for whatever else there is: nobody has it, so nothing happens.
 fn study_id(fields: &Fields<'_>) -> Result<StudyId, DecodeError> {
-    let id = scan::integer(needed(fields.study_id, "study_id")?);
+    let id = value::integer(needed(fields.study_id, "study_id")?);
     Ok(StudyId(id.and_then(|id| u32::try_from(id).ok()).unwrap_or(u32::MAX)))
 }
 
 fn trial_id(fields: &Fields<'_>) -> Result<TrialId, DecodeError> {
-    let id = scan::integer(needed(fields.trial_id, "trial_id")?);
+    let id = value::integer(needed(fields.trial_id, "trial_id")?);
     Ok(TrialId(id.and_then(|id| u64::try_from(id).ok()).unwrap_or(u64::MAX)))
 }
 
 fn directions(value: &str) -> Result<Vec<Direction>, DecodeError> {
-    let mut directions = Vec::new();
-    Scan::new(value).items(|item| {
-        directions.push(match scan::integer(item) {
-            Some(0 | 1) => Direction::Minimize,
-            Some(2) => Direction::Maximize,
-            _ => return Err(invalid(format!("a direction is {item}"))),
-        });
-        Ok(())
-    })?;
-    Ok(directions)
+    let direction = |item| match value::integer(item) {
+        Some(0 | 1) => Ok(Direction::Minimize),
+        Some(2) => Ok(Direction::Maximize),
+        _ => Err(invalid(format!("a direction is {item}"))),
+    };
+    JsonScan::new(value).items().map(|item| direction(item?)).collect()
 }
 
 fn state(value: &str) -> Result<TrialState, DecodeError> {
-    let number = scan::integer(value).and_then(|number| u8::try_from(number).ok());
+    let number = value::integer(value).and_then(|number| u8::try_from(number).ok());
     number.and_then(TrialState::from_number).ok_or_else(|| invalid(format!("a state is {value}")))
 }
 
@@ -482,31 +475,28 @@ fn values(value: &str) -> Result<Option<Vec<f64>>, DecodeError> {
     if value == "null" {
         return Ok(None);
     }
-    let mut values = Vec::new();
-    Scan::new(value).items(|item| {
-        values.push(scan::float(item).unwrap_or(f64::NAN));
-        Ok(())
-    })?;
-    Ok(Some(values))
+    let number = |item| Ok(value::float(item?).unwrap_or(f64::NAN));
+    JsonScan::new(value).items().map(number).collect::<Result<_, _>>().map(Some)
 }
 
 fn time(field: Option<&str>) -> Result<Option<Time>, DecodeError> {
     match field {
         None | Some("null") => Ok(None),
         Some(value) => {
-            let time = scan::text(value).and_then(|text| Time::parse(&text));
+            let time = value::text(value).and_then(|text| Time::parse(&text));
             time.map(Some).ok_or_else(|| invalid(format!("a time is {value}")))
         }
     }
 }
 
 fn step(value: &str) -> Result<u64, String> {
-    scan::integer(value).and_then(|step| u64::try_from(step).ok()).ok_or_else(|| value.to_owned())
+    value::integer(value).and_then(|step| u64::try_from(step).ok()).ok_or_else(|| value.to_owned())
 }
 
 fn attrs(object: &str) -> Result<Vec<(String, Json)>, DecodeError> {
     let mut attrs: Vec<(String, Json)> = Vec::new();
-    Scan::new(object).members(|key, value| {
+    for member in JsonScan::new(object).members() {
+        let (key, value) = member?;
         let key = unescape(key).into_owned();
         // What nests deeper than a value of ours may is kept as the text that it is.
         let mut json = Json::parse(value).unwrap_or_else(|_| Json::from(value));
@@ -518,8 +508,7 @@ fn attrs(object: &str) -> Result<Vec<(String, Json)>, DecodeError> {
         }
         attrs.retain(|(known, _)| *known != key);
         attrs.push((key, json));
-        Ok(())
-    })?;
+    }
     Ok(attrs)
 }
 

@@ -1,8 +1,8 @@
 //! JSON as Python's `json.dumps` writes it, to the byte: its floats, its escapes, its separators.
 
-use trialog_ops::{Choice, Distribution, Json};
+use trialog_ops::{Choice, Distribution, Json, JsonScan};
 
-use super::scan::{LONE, Scan, unescape};
+use super::value::{self, LONE, unescape};
 
 /// What stands between the parts of arrays and objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,17 +166,21 @@ pub(crate) fn distribution_text(distribution: &Distribution) -> String {
 /// form with a `type` are read as what they became.
 pub(crate) fn parse_distribution(text: &str) -> Option<Distribution> {
     let mut fields = Fields::default();
-    let mut scan = Scan::new(text);
-    scan.members(|key, value| {
+    let mut scan = JsonScan::new(text);
+    for member in scan.members() {
+        let (key, value) = member.ok()?;
         match &*unescape(key) {
-            "name" => fields.name = super::scan::text(value).map(std::borrow::Cow::into_owned),
-            "type" => fields.kind = super::scan::text(value).map(std::borrow::Cow::into_owned),
-            "attributes" => return Scan::new(value).members(|key, value| fields.take(&unescape(key), value)),
-            other => return fields.take(other, value),
+            "name" => fields.name = value::text(value).map(std::borrow::Cow::into_owned),
+            "type" => fields.kind = value::text(value).map(std::borrow::Cow::into_owned),
+            "attributes" => {
+                for member in JsonScan::new(value).members() {
+                    let (key, value) = member.ok()?;
+                    fields.take(&unescape(key), value)?;
+                }
+            }
+            other => fields.take(other, value)?,
         }
-        Ok(())
-    })
-    .ok()?;
+    }
     scan.end().ok()?;
     fields.build()
 }
@@ -193,7 +197,7 @@ struct Fields {
 }
 
 impl Fields {
-    fn take(&mut self, key: &str, value: &str) -> Result<(), crate::DecodeError> {
+    fn take(&mut self, key: &str, value: &str) -> Option<()> {
         let given = || Some(value.to_owned()).filter(|value| value != "null");
         match key {
             "low" => self.low = given(),
@@ -202,15 +206,14 @@ impl Fields {
             "log" => self.log = value == "true" || value == "1",
             "choices" => {
                 let mut choices = Vec::new();
-                Scan::new(value).items(|item| {
-                    choices.push(choice(item, &choices));
-                    Ok(())
-                })?;
+                for item in JsonScan::new(value).items() {
+                    choices.push(choice(item.ok()?, &choices));
+                }
                 self.choices = Some(choices);
             }
             _ => {}
         }
-        Ok(())
+        Some(())
     }
 
     fn build(self) -> Option<Distribution> {
@@ -224,7 +227,7 @@ impl Fields {
             | "LogUniformDistribution"
             | "DiscreteUniformDistribution"
             | "float" => {
-                let number = |text: &Option<String>| super::scan::float(text.as_deref()?);
+                let number = |text: &Option<String>| value::float(text.as_deref()?);
                 let step = match &self.step {
                     Some(_) => Some(number(&self.step)?),
                     None => None,
@@ -233,7 +236,7 @@ impl Fields {
                 built.ok().map(Distribution::Float)
             }
             "IntDistribution" | "IntUniformDistribution" | "IntLogUniformDistribution" | "int" => {
-                let number = |text: &Option<String>| super::scan::integer(text.as_deref()?);
+                let number = |text: &Option<String>| value::integer(text.as_deref()?);
                 let step = if self.step.is_some() { number(&self.step)? } else { 1 };
                 let built = IntDistribution::new(number(&self.low)?, number(&self.high)?, log, step);
                 built.ok().map(Distribution::Int)
@@ -263,7 +266,7 @@ fn choice(value: &str, before: &[Choice]) -> Choice {
                 _ => raw(value),
             }
         }
-        _ => super::scan::float(value).map_or_else(|| raw(value), Choice::Float),
+        _ => value::float(value).map_or_else(|| raw(value), Choice::Float),
     };
     let mut unique = plain;
     let mut again = value.to_owned();
