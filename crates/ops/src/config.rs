@@ -1,6 +1,8 @@
 //! What a study says about how it wants to be run: its sampler, its pruner and its seed, how much of it there is to
 //! be, and what becomes of trials that were lost.
 
+use serde_json::{Value, json};
+
 use crate::{Json, Timestamp};
 
 /// A sampler or pruner by name: enough for any process to build the same one again.
@@ -18,7 +20,32 @@ impl ComponentSpec {
     /// The first version of what has this name, without options: each is what it is by default.
     #[must_use]
     pub fn named(name: impl Into<String>) -> ComponentSpec {
-        ComponentSpec { name: name.into(), version: 1, options: Json::from(serde_json::json!({})) }
+        ComponentSpec { name: name.into(), version: 1, options: Json::from(json!({})) }
+    }
+
+    /// How it stands in the options of a component around it: an object of `name`, `version` and `options`.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        json!({ "name": self.name, "version": self.version, "options": self.options.to_value() })
+    }
+
+    /// What [`ComponentSpec::to_value`] gave. The version may be missing where it is 1, and the options where there are none; `None` if
+    /// it is something else.
+    #[must_use]
+    pub fn from_value(value: &Value) -> Option<ComponentSpec> {
+        let fields = value.as_object()?;
+        let is_known = |key: &String| ["name", "version", "options"].contains(&key.as_str());
+        if !fields.keys().all(is_known) {
+            return None;
+        }
+        let mut spec = ComponentSpec::named(fields.get("name")?.as_str()?);
+        if let Some(version) = fields.get("version") {
+            spec.version = u32::try_from(version.as_u64()?).ok()?;
+        }
+        if let Some(options) = fields.get("options") {
+            spec.options = Json::from(options);
+        }
+        Some(spec)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::Options;
+use crate::{ComponentSpec, Options};
 
 /// Takes options by name, and refuses what nobody asked for.
 #[derive(Debug)]
@@ -72,6 +72,14 @@ impl<'a> OptionReader<'a> {
             let word = value.as_str()?;
             choices.iter().find(|(choice, _)| *choice == word).map(|(_, meaning)| *meaning)
         })
+    }
+
+    /// Another component, such as the pruner inside of another one.
+    ///
+    /// # Errors
+    /// It is not what [`ComponentSpec::from_value`] reads.
+    pub fn component(&mut self, name: &'static str) -> Result<Option<ComponentSpec>, String> {
+        self.take(name, "an object of name, version and options", ComponentSpec::from_value)
     }
 
     /// Refuses options that nobody asked for.

@@ -3,8 +3,8 @@
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-use trialog_ops::{ComponentSpec, Direction, Json, METRIC_NAME_BYTES_MAX, OptionReader};
+use serde_json::Value;
+use trialog_ops::{Direction, METRIC_NAME_BYTES_MAX, OptionReader};
 
 use crate::Pruner;
 use crate::registry::{self, Options};
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
 
     /// Another pruner: an object of `name`, `version` and `options`, of which the last two may be missing.
     pub(crate) fn pruner(&mut self, name: &'static str) -> Result<Option<Arc<dyn Pruner>>, String> {
-        let spec = self.0.take(name, "an object of name, version and options", to_spec)?;
+        let spec = self.0.component(name)?;
         spec.map(|spec| registry::from_spec(&spec).map_err(|error| format!("option {name}: {error}"))).transpose()
     }
 
@@ -86,25 +86,4 @@ impl<'a> Reader<'a> {
 /// How a number of steps stands in a log.
 pub(crate) fn steps_or_auto(steps: Option<u64>) -> Value {
     steps.map_or_else(|| Value::from(AUTO), Value::from)
-}
-
-/// A pruner inside another one's options.
-fn to_spec(value: &Value) -> Option<ComponentSpec> {
-    let fields = value.as_object()?;
-    let is_known = |key: &String| ["name", "version", "options"].contains(&key.as_str());
-    if !fields.keys().all(is_known) {
-        return None;
-    }
-    let version = match fields.get("version") {
-        Some(version) => u32::try_from(version.as_u64()?).ok()?,
-        None => 1,
-    };
-    let options = fields.get("options").cloned().unwrap_or_else(|| json!({}));
-    Some(ComponentSpec { name: fields.get("name")?.as_str()?.to_owned(), version, options: Json::from(options) })
-}
-
-/// How a pruner stands in another one's options.
-pub(crate) fn from_pruner(pruner: &dyn Pruner) -> Value {
-    let ComponentSpec { name, version, options } = pruner.spec();
-    json!({ "name": name, "version": version, "options": options.to_value() })
 }

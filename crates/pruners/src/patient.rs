@@ -11,7 +11,7 @@ use std::sync::Arc;
 use trialog_ops::{ComponentSpec, Direction, TrialNumber};
 use trialog_replay::StudyView;
 
-use crate::options::{Reader, from_pruner};
+use crate::options::Reader;
 use crate::percentile::best;
 use crate::registry::Options;
 use crate::target::Target;
@@ -114,7 +114,7 @@ impl Patient {
 impl Pruner for Patient {
     fn spec(&self) -> ComponentSpec {
         let options = serde_json::json!({
-            "wrapped_pruner": self.wrapped.as_deref().map(from_pruner),
+            "wrapped_pruner": self.wrapped.as_deref().map(|wrapped| wrapped.spec().to_value()),
             "patience": self.patience,
             "min_delta": self.min_delta,
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use trialog_ops::{ComponentSpec, Json, TrialNumber};
 use trialog_replay::StudyView;
 
-use crate::options::{Reader, from_pruner};
+use crate::options::Reader;
 use crate::registry::{self, Options};
 use crate::{Decision, Pruner};
 
@@ -37,7 +37,7 @@ impl Shadow {
 
 impl Pruner for Shadow {
     fn spec(&self) -> ComponentSpec {
-        let options = serde_json::json!({ "wrapped_pruner": from_pruner(&*self.wrapped) });
+        let options = serde_json::json!({ "wrapped_pruner": self.wrapped.spec().to_value() });
         ComponentSpec { name: "shadow".to_owned(), version: 1, options: Json::from(options) }
     }
 

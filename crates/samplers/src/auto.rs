@@ -5,11 +5,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use trialog_ops::{Choice, ComponentSpec, Distribution, Json, ParamDef, StudyId, TrialNumber, TrialState};
+use trialog_ops::{
+    Choice, ComponentSpec, Distribution, Json, OptionReader, ParamDef, StudyId, TrialNumber, TrialState,
+};
 use trialog_replay::{Lineage, Over, StudyView};
 
 use crate::cma::{CmaEs, CmaOptions, SourceTrial};
-use crate::options::Reader;
 use crate::registry::{self, Options};
 use crate::{Asked, Candidate, Proposal, Sampler};
 
@@ -102,7 +103,7 @@ impl Auto {
     /// # Errors
     /// Any option at all.
     pub fn from_options(options: &Options) -> Result<Auto, String> {
-        Reader::new(options).finish()?;
+        OptionReader::new(options).finish()?;
         Auto::new()
     }
 

@@ -9,11 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trialog_numerics::{Stream, hash_bytes};
-use trialog_ops::{ComponentSpec, Distribution, Json, TrialNumber};
+use trialog_ops::{ComponentSpec, Distribution, Json, OptionReader, TrialNumber};
 use trialog_replay::{StudyView, TrialView};
 
 use crate::follow::Follower;
-use crate::options::Reader;
 use crate::random::{draw, settle};
 use crate::registry::Options;
 use crate::{Proposal, Sampler, stream};
@@ -73,7 +72,7 @@ impl BruteForce {
     /// # Errors
     /// An option that does not exist or has no meaning, in words.
     pub fn from_options(options: &Options) -> Result<BruteForce, String> {
-        let mut reader = Reader::new(options);
+        let mut reader = OptionReader::new(options);
         let avoid = reader.flag("avoid_premature_stop")?.unwrap_or(false);
         reader.finish()?;
         Ok(BruteForce::new(avoid))

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use libm::log;
 use trialog_numerics::{Stream, ndtri};
-use trialog_ops::{Choice, ComponentSpec, Distribution, Json, ParamKey, TrialNumber, TrialState};
+use trialog_ops::{Choice, ComponentSpec, Distribution, Json, OptionReader, ParamKey, TrialNumber, TrialState};
 use trialog_replay::{Over, StudyView, TrialView};
 
 pub use evolution::{Evolution, Member, Variant};
@@ -23,7 +23,6 @@ pub use margin::{Cells, Margin};
 pub use warm_start::promising;
 
 use crate::follow::Follower;
-use crate::options::Reader;
 use crate::random::draw;
 use crate::registry::Options;
 use crate::space::{self, SpaceParam};
@@ -118,7 +117,7 @@ impl CmaEs {
     /// # Errors
     /// An option that does not exist or has no meaning, in words.
     pub fn from_options(options: &Options) -> Result<CmaEs, String> {
-        let mut reader = Reader::new(options);
+        let mut reader = OptionReader::new(options);
         let n_startup_trials = reader.count("n_startup_trials", 0)?;
         let x0 = reader.take("x0", "an object with a number for each parameter", to_point)?.unwrap_or_default();
         let sigma0 = reader.number("sigma0", 0.0)?;

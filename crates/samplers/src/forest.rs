@@ -11,14 +11,13 @@ mod tree;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trialog_numerics::{Stream, log_expected_improvement, log_probability_above};
-use trialog_ops::{ComponentSpec, Json, ParamDef, ParamKey, TrialNumber, TrialState};
+use trialog_ops::{ComponentSpec, Json, OptionReader, ParamDef, ParamKey, TrialNumber, TrialState};
 use trialog_replay::{Over, StudyView};
 
 use crate::gp::axes::{Axis, Moves};
 use crate::gp::rows::{Rows, Standard};
 use crate::gp::search::{latin_hypercube, nearby};
 use crate::gp::{joint, running_points};
-use crate::options::Reader;
 use crate::random::draw;
 use crate::registry::Options;
 use crate::{Proposal, Sampler, stream, stream_for};
@@ -96,7 +95,7 @@ impl Forest {
     /// # Errors
     /// An option that does not exist or has no meaning, in words.
     pub fn from_options(options: &Options) -> Result<Forest, String> {
-        let mut reader = Reader::new(options);
+        let mut reader = OptionReader::new(options);
         let default = ForestOptions::default();
         let trees = reader
             .one_of("trees", &[("extra_trees", TreeKind::ExtraTrees), ("random_forest", TreeKind::RandomForest)])?;

@@ -25,10 +25,9 @@ pub(crate) mod search;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trialog_numerics::{Cholesky, Points, crowding_distances, ndtri, non_dominated_boxes, pareto_front};
-use trialog_ops::{ComponentSpec, Json, ParamDef, ParamKey, TrialNumber, TrialState};
+use trialog_ops::{ComponentSpec, Json, OptionReader, ParamDef, ParamKey, TrialNumber, TrialState};
 use trialog_replay::{Over, StudyView};
 
-use crate::options::Reader;
 use crate::random::draw;
 use crate::registry::Options;
 use crate::{Proposal, Sampler, stream, stream_for};
@@ -140,7 +139,7 @@ impl Gp {
     /// # Errors
     /// An option that does not exist or has no meaning, in words.
     pub fn from_options(options: &Options) -> Result<Gp, String> {
-        let mut reader = Reader::new(options);
+        let mut reader = OptionReader::new(options);
         let default = GpOptions::default();
         let is_ucb = reader.one_of("acquisition", &[("log_ei", false), ("ucb", true)])?.unwrap_or(false);
         let beta = reader.number("beta", 0.0)?;

@@ -8,11 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use trialog_numerics::Stream;
-use trialog_ops::{Choice, ComponentSpec, Distribution, Json, TrialNumber};
+use trialog_ops::{Choice, ComponentSpec, Distribution, Json, OptionReader, TrialNumber};
 use trialog_replay::{StudyView, TrialView};
 
 use crate::follow::Follower;
-use crate::options::Reader;
 use crate::random::draw;
 use crate::registry::Options;
 use crate::unit::{from_choice, to_choice, to_json};
@@ -78,7 +77,7 @@ impl Grid {
     /// # Errors
     /// Options without a `search_space` that is an object of lists of scalars, or with anything else.
     pub fn from_options(options: &Options) -> Result<Grid, String> {
-        let mut reader = Reader::new(options);
+        let mut reader = OptionReader::new(options);
         let space =
             reader.take("search_space", "an object with a list of scalars for each parameter", |value| {
                 let lists = value.as_object()?.iter().map(|(name, values)| {

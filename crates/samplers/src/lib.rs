@@ -9,7 +9,6 @@ mod forest;
 mod gp;
 mod grid;
 pub mod nsga;
-mod options;
 mod partial_fixed;
 pub mod parzen;
 mod qmc;

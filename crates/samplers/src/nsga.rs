@@ -20,14 +20,13 @@ mod select;
 use std::sync::Arc;
 
 use trialog_numerics::{Stream, even_direction_count, even_directions};
-use trialog_ops::{ComponentSpec, Json, ParamDef, TrialNumber, TrialState};
+use trialog_ops::{ComponentSpec, Json, OptionReader, ParamDef, TrialNumber, TrialState};
 use trialog_replay::{Over, StudyView, TrialView};
 
 pub use crossover::{Binary, Crossover, Draws, mutated};
 use select::{Cut, Member, Parents, elite};
 
 use crate::follow::Follower;
-use crate::options::Reader;
 use crate::parzen::{Axis, NumericAxis};
 use crate::random::{draw, settle};
 use crate::registry::Options;
@@ -370,9 +369,9 @@ fn is_choice(axis: &Axis) -> bool {
 }
 
 impl NsgaOptions {
-    fn read(reader: &mut Reader<'_>) -> Result<NsgaOptions, String> {
+    fn read(reader: &mut OptionReader<'_>) -> Result<NsgaOptions, String> {
         let default = NsgaOptions::default();
-        let binary = |reader: &mut Reader<'_>| -> Result<Binary, String> {
+        let binary = |reader: &mut OptionReader<'_>| -> Result<Binary, String> {
             Ok(Binary {
                 eta: reader.number("eta", 0.0)?,
                 uniform_crossover_prob: probability(reader, "uniform_crossover_prob")?.unwrap_or(0.5),
@@ -461,7 +460,7 @@ impl NsgaOptions {
 }
 
 /// A number from 0 to 1.
-fn probability(reader: &mut Reader<'_>, name: &'static str) -> Result<Option<f64>, String> {
+fn probability(reader: &mut OptionReader<'_>, name: &'static str) -> Result<Option<f64>, String> {
     reader.take(name, "a number from 0 to 1", |value| value.as_f64().filter(|p| (0.0..=1.0).contains(p)))
 }
 
@@ -477,7 +476,7 @@ impl Nsga2 {
     /// # Errors
     /// An option that does not exist or has no meaning, in words.
     pub fn from_options(options: &Options) -> Result<Nsga2, String> {
-        let mut reader = Reader::new(options);
+        let mut reader = OptionReader::new(options);
         let options = NsgaOptions::read(&mut reader)?;
         reader.finish()?;
         Ok(Nsga2::new(options))
@@ -513,7 +512,7 @@ impl Nsga3 {
     /// # Errors
     /// An option that does not exist or has no meaning, in words.
     pub fn from_options(options: &Options) -> Result<Nsga3, String> {
-        let mut reader = Reader::new(options);
+        let mut reader = OptionReader::new(options);
         let options = NsgaOptions::read(&mut reader)?;
         let row = |row: &serde_json::Value| {
             let row: Option<Vec<f64>> = row.as_array()?.iter().map(serde_json::Value::as_f64).collect();

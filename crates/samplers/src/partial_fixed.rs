@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use trialog_ops::{Choice, ComponentSpec, Distribution, Json, TrialNumber};
+use trialog_ops::{Choice, ComponentSpec, Distribution, Json, OptionReader, TrialNumber};
 use trialog_replay::StudyView;
 
-use crate::options::Reader;
 use crate::registry::{self, Options};
 use crate::unit::{from_choice, to_choice, to_json};
 use crate::{Asked, Candidate, Proposal, Sampler};
@@ -31,12 +30,12 @@ impl PartialFixed {
     /// # Errors
     /// Options that are not these, or a base sampler that cannot be built.
     pub fn from_options(options: &Options) -> Result<PartialFixed, String> {
-        let mut reader = Reader::new(options);
+        let mut reader = OptionReader::new(options);
         let fixed = reader.take("fixed_params", "an object with a scalar for each parameter", |value| {
             let scalars = value.as_object()?.iter().map(|(name, value)| Some((name.clone(), to_choice(value)?)));
             scalars.collect::<Option<BTreeMap<_, _>>>()
         })?;
-        let base = reader.take("base_sampler", "an object of name, version and options", to_spec)?;
+        let base = reader.component("base_sampler")?;
         reader.finish()?;
         let base = match base {
             Some(spec) => registry::from_spec(&spec).map_err(|error| error.to_string())?,
@@ -50,33 +49,10 @@ impl PartialFixed {
     }
 }
 
-/// A component inside another one's options.
-fn to_spec(value: &serde_json::Value) -> Option<ComponentSpec> {
-    let fields = value.as_object()?;
-    let is_known = |key: &String| ["name", "version", "options"].contains(&key.as_str());
-    if !fields.keys().all(is_known) {
-        return None;
-    }
-    let version = match fields.get("version") {
-        Some(version) => u32::try_from(version.as_u64()?).ok()?,
-        None => 1,
-    };
-    let options = fields.get("options").cloned().unwrap_or_else(|| serde_json::json!({}));
-    Some(ComponentSpec { name: fields.get("name")?.as_str()?.to_owned(), version, options: Json::from(options) })
-}
-
 impl Sampler for PartialFixed {
     fn spec(&self) -> ComponentSpec {
         let fixed: Options = self.fixed.iter().map(|(name, value)| (name.clone(), to_json(value))).collect();
-        let base = self.base.spec();
-        let options = serde_json::json!({
-            "fixed_params": fixed,
-            "base_sampler": {
-                "name": base.name,
-                "version": base.version,
-                "options": base.options.to_value(),
-            },
-        });
+        let options = serde_json::json!({ "fixed_params": fixed, "base_sampler": self.base.spec().to_value() });
         ComponentSpec { name: "partial_fixed".to_owned(), version: 1, options: Json::from(options) }
     }
 

@@ -5,10 +5,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trialog_numerics::{Halton, Sobol, Stream, hash_bytes};
-use trialog_ops::{ComponentSpec, Distribution, Json, TrialNumber};
+use trialog_ops::{ComponentSpec, Distribution, Json, OptionReader, TrialNumber};
 use trialog_replay::{Over, ParamColumn, StudyView};
 
-use crate::options::Reader;
 use crate::random::draw;
 use crate::registry::Options;
 use crate::unit::from_unit;
@@ -83,7 +82,7 @@ impl Qmc {
     /// # Errors
     /// An option that does not exist or has no meaning, in words.
     pub fn from_options(options: &Options) -> Result<Qmc, String> {
-        let mut reader = Reader::new(options);
+        let mut reader = OptionReader::new(options);
         let default = QmcOptions::default();
         let types = [("sobol", QmcType::Sobol), ("halton", QmcType::Halton)];
         let options = QmcOptions {

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use libm::{exp, log};
 use trialog_numerics::Stream;
-use trialog_ops::{ComponentSpec, Distribution, TrialNumber};
+use trialog_ops::{ComponentSpec, Distribution, OptionReader, TrialNumber};
 use trialog_replay::{Over, StudyView};
 
-use crate::options::Reader;
 use crate::registry::Options;
 use crate::{Proposal, Sampler, stream};
 
@@ -29,7 +28,7 @@ impl Random {
     /// # Errors
     /// Any option at all.
     pub fn from_options(options: &Options) -> Result<Random, String> {
-        Reader::new(options).finish()?;
+        OptionReader::new(options).finish()?;
         Ok(Random)
     }
 }

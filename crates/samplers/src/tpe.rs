@@ -15,11 +15,12 @@ mod split;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trialog_numerics::Stream;
-use trialog_ops::{Choice, ComponentSpec, Distribution, Json, ParamDef, StudyId, TrialNumber, TrialState};
+use trialog_ops::{
+    Choice, ComponentSpec, Distribution, Json, OptionReader, ParamDef, StudyId, TrialNumber, TrialState,
+};
 use trialog_replay::{Lineage, Over, StudyView};
 
 use crate::follow::Follower;
-use crate::options::Reader;
 use crate::parzen::{Axis, Density, KernelOptions, Mixture, Outcome, Weights};
 use crate::random::{draw, settle};
 use crate::registry::Options;
@@ -140,7 +141,7 @@ impl Tpe {
     /// # Errors
     /// An option that does not exist or has no meaning, in words.
     pub fn from_options(options: &Options) -> Result<Tpe, String> {
-        let mut reader = Reader::new(options);
+        let mut reader = OptionReader::new(options);
         let default = TpeOptions::default();
         let gamma = reader.one_of("gamma", &[("tenth", Gamma::Tenth), ("root", Gamma::Root)])?;
         let options = TpeOptions {

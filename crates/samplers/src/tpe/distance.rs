@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use trialog_ops::{Choice, Distribution};
+use trialog_ops::{Choice, Distribution, OptionReader};
 
-use crate::options::Reader;
 use crate::registry::Options;
 
 /// The option that a log names distances by.
@@ -62,7 +61,7 @@ impl Distances {
         space.iter().map(of).collect()
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Distances, String> {
+    pub(super) fn read(reader: &mut OptionReader<'_>) -> Result<Distances, String> {
         let functions = reader.take(FUNCTIONS, "a list of names", |value| {
             value.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
         })?;
