@@ -71,7 +71,8 @@ impl fmt::Display for Server {
             (None, ..) => f.write_str(" does not tell how it keeps what it is told"),
             (Some(true), Some("always"), _) => f.write_str(" has every record on disk before it answers"),
             (Some(true), Some("everysec"), _) => f.write_str(
-                " syncs its append-only file every second: a loss of power may take the last second or two",
+                " syncs its append-only file every second: a loss of power may take the last second or two, and so may its \
+                 death while it syncs",
             ),
             (Some(true), Some("no"), _) => {
                 f.write_str(" leaves its append-only file to the system: a loss of power may take half a minute")
