@@ -312,7 +312,7 @@ fn a_server_that_may_throw_keys_away_is_refused() {
 #[test]
 fn a_server_that_is_not_there_is_tried_for_so_long_and_no_longer() {
     let port = crate::server::free_port();
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let error = open(&format!("redis://:hunter2@127.0.0.1:{port}?retry_ms=300")).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error:?}");
     assert!(begun.elapsed() > Duration::from_millis(100) && begun.elapsed() < Duration::from_secs(5));
