@@ -93,23 +93,17 @@ pub(crate) fn write_rows(out: &mut dyn Write, format: Format, columns: &[&str], 
             }
         }
         Format::Csv => {
-            writeln!(out, "{}", columns.iter().map(|name| csv_field(name)).collect::<Vec<_>>().join(","))?;
+            // In memory first, so that a reader who has enough is seen as what it is.
+            let mut csv = csv::Writer::from_writer(Vec::new());
+            csv.write_record(columns).map_err(io::Error::from)?;
             for row in rows {
-                let fields: Vec<String> = row.iter().map(|value| csv_field(&plain(value))).collect();
-                writeln!(out, "{}", fields.join(","))?;
+                csv.write_record(row.iter().map(plain)).map_err(io::Error::from)?;
             }
+            out.write_all(&csv.into_inner().map_err(|error| io::Error::other(error.to_string()))?)?;
         }
         Format::Parquet => return Err(Failure::usage("Parquet is for `trialog trials` with -o FILE")),
     }
     Ok(())
-}
-
-fn csv_field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
 }
 
 /// A table without lines, for eyes and for `awk`.

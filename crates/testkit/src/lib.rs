@@ -7,4 +7,3 @@ pub mod sim;
 mod stale;
 
 pub use os::{Call, Failure, FakeOs, Lie, Survival};
-pub use stale::StaleOs;

@@ -4,11 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use trialog_journal_file::os::{Access, FileSystem, Os, OsFile, PathKind, Stat};
+
+use crate::stale::Stale;
 
 const SECTOR_BYTES: usize = 512;
 
@@ -17,6 +20,7 @@ const SECTOR_BYTES: usize = 512;
 pub struct FakeOs {
     world: Arc<Mutex<World>>,
     process: AtomicU32,
+    stale: Option<Arc<Stale>>,
 }
 
 /// The calls that can be made to fail, one name for each.
@@ -117,6 +121,15 @@ struct World {
     network: bool,
     lock_doubt: Option<String>,
     lie: Option<Lie>,
+    arrivals: Vec<Arrival>,
+}
+
+/// Bytes of a file that are there after so many sleeps.
+#[derive(Debug)]
+struct Arrival {
+    sleeps: u32,
+    path: PathBuf,
+    bytes: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
@@ -155,6 +168,7 @@ struct FakeFile {
     process: u32,
     boot: u32,
     writable: bool,
+    stale: Option<Arc<Stale>>,
 }
 
 impl Default for FakeOs {
@@ -167,14 +181,27 @@ impl FakeOs {
     /// A machine without files, and process 1 on it.
     #[must_use]
     pub fn new() -> FakeOs {
-        FakeOs { world: Arc::default(), process: AtomicU32::new(1) }
+        FakeOs { world: Arc::default(), process: AtomicU32::new(1), stale: None }
     }
 
     /// Another process on the same machine. A number that was killed is alive again.
     #[must_use]
     pub fn process(&self, process: u32) -> FakeOs {
         self.world().dead.remove(&process);
-        FakeOs { world: Arc::clone(&self.world), process: AtomicU32::new(process) }
+        FakeOs { world: Arc::clone(&self.world), process: AtomicU32::new(process), stale: None }
+    }
+
+    /// A network client that has a stretch of every file that it opens from now on as zeros, until it is told to forget them; if
+    /// it does as it is told.
+    #[must_use]
+    pub fn with_stale(self, stretch: Range<u64>, forgets: bool) -> FakeOs {
+        FakeOs { stale: Some(Arc::new(Stale::new(stretch, forgets))), ..self }
+    }
+
+    /// How often such a client was told to forget something.
+    #[must_use]
+    pub fn forget_calls(&self) -> u32 {
+        self.stale.as_ref().map_or(0, |stale| stale.asked())
     }
 
     /// As a fork has it for the child: the same descriptors, another process.
@@ -231,12 +258,13 @@ impl FakeOs {
 
     /// Changes a file's bytes behind everyone's back, durably; makes it if there is none.
     pub fn put(&self, path: impl AsRef<Path>, bytes: &[u8]) {
-        let mut world = self.world();
-        let inode = world.create(path.as_ref());
-        world.durable_names = world.names.clone();
-        world.inodes[inode].bytes = bytes.to_vec();
-        world.inodes[inode].durable = bytes.to_vec();
-        world.inodes[inode].pending.clear();
+        self.world().put(path.as_ref(), bytes);
+    }
+
+    /// As [`FakeOs::put`], at the so-manieth sleep from now on, counted from 1.
+    pub fn put_late(&self, sleeps: u32, path: impl AsRef<Path>, bytes: &[u8]) {
+        let arrival = Arrival { sleeps, path: path.as_ref().to_path_buf(), bytes: bytes.to_vec() };
+        self.world().arrivals.push(arrival);
     }
 
     /// Removes a name; descriptors keep the file.
@@ -323,6 +351,14 @@ impl World {
         self.inodes.push(Inode::default());
         self.names.insert(path.to_path_buf(), self.inodes.len() - 1);
         self.inodes.len() - 1
+    }
+
+    fn put(&mut self, path: &Path, bytes: &[u8]) {
+        let inode = self.create(path);
+        self.durable_names = self.names.clone();
+        self.inodes[inode].bytes = bytes.to_vec();
+        self.inodes[inode].durable = bytes.to_vec();
+        self.inodes[inode].pending.clear();
     }
 
     fn kill(&mut self, process: u32) -> io::Error {
@@ -452,7 +488,8 @@ impl Os for FakeOs {
         world.descriptors += 1;
         let (descriptor, boot) = (world.descriptors, world.boots);
         let process = self.process.load(Ordering::Relaxed);
-        Ok(Arc::new(FakeFile { world: Arc::clone(&self.world), inode, descriptor, process, boot, writable }))
+        let (world, stale) = (Arc::clone(&self.world), self.stale.clone());
+        Ok(Arc::new(FakeFile { world, inode, descriptor, process, boot, writable, stale }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -484,7 +521,13 @@ impl Os for FakeOs {
     }
 
     fn sleep(&self, time: Duration) {
-        self.world().clock += time.max(Duration::from_nanos(100));
+        let mut world = self.world();
+        world.clock += time.max(Duration::from_nanos(100));
+        world.arrivals.iter_mut().for_each(|arrival| arrival.sleeps -= 1);
+        for arrival in world.arrivals.extract_if(.., |arrival| arrival.sleeps == 0).collect::<Vec<_>>() {
+            world.put(&arrival.path, &arrival.bytes);
+        }
+        drop(world);
         std::thread::yield_now();
     }
 
@@ -549,6 +592,9 @@ impl OsFile for FakeFile {
         let limit = if let Some(Failure::Short(bytes)) = failure { bytes.max(1) } else { buf.len() };
         let n = rest.len().min(buf.len()).min(limit);
         buf[..n].copy_from_slice(&rest[..n]);
+        if let Some(stale) = &self.stale {
+            stale.cover(offset, &mut buf[..n]);
+        }
         Ok(n)
     }
 
@@ -602,6 +648,13 @@ impl OsFile for FakeFile {
         self.check_writable()?;
         let mut world = self.enter_whole(Call::Punch)?;
         world.inodes[self.inode].change(Change::Punch(offset as usize, (offset + bytes) as usize));
+        Ok(())
+    }
+
+    fn forget(&self, offset: u64) -> io::Result<()> {
+        if let Some(stale) = &self.stale {
+            stale.forget(offset);
+        }
         Ok(())
     }
 

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use trialog_ops::{
-    Choice, Distribution, FinalState, Json, MetricRef, MetricValue, Op, Param, ParamDef, ParamKey, ParamRef,
-    ParamValue, TrialId, TrialNumber, TrialState,
+    Choice, Distribution, FinalState, Json, JsonScan, MetricRef, MetricValue, Op, Param, ParamDef, ParamKey,
+    ParamRef, ParamValue, TrialId, TrialNumber, TrialState,
 };
 use trialog_pruners::Decision;
 use trialog_replay::{Reason, StudyView, metrics_fault};
@@ -536,47 +536,31 @@ pub(crate) fn fixed_params(view: &StudyView, number: TrialNumber) -> BTreeMap<St
     let Some(attr) = view.trial(number).and_then(|trial| trial.system_attr(FIXED_PARAMS)) else {
         return BTreeMap::new();
     };
-    let value = attr.to_value().or_else(|| serde_json::from_str(&lists_for_non_finite(attr.as_str())).ok());
-    let Some(serde_json::Value::Object(fixed)) = value else { return BTreeMap::new() };
-    fixed.into_iter().filter_map(|(name, value)| Some((name, scalar(&value)?))).collect()
+    scalars(attr.as_str())
 }
 
-fn scalar(value: &serde_json::Value) -> Option<Choice> {
+/// The scalars of a JSON object by name. Read part by part, since it may hold non-finite numbers, which serde refuses.
+fn scalars(object: &str) -> BTreeMap<String, Choice> {
+    let name = |raw: &str| serde_json::from_str(&format!("\"{raw}\"")).ok();
+    let member = |(raw, value): (&str, &str)| Some((name(raw)?, scalar(value)?));
+    JsonScan::new(object).members().flatten().filter_map(member).collect()
+}
+
+fn scalar(text: &str) -> Option<Choice> {
     use serde_json::Value;
-    Some(match value {
+    match text {
+        "NaN" => return Some(Choice::Float(f64::NAN)),
+        "Infinity" => return Some(Choice::Float(f64::INFINITY)),
+        "-Infinity" => return Some(Choice::Float(f64::NEG_INFINITY)),
+        _ => {}
+    }
+    Some(match serde_json::from_str(text).ok()? {
         Value::Null => Choice::Null,
-        Value::Bool(v) => Choice::from(*v),
+        Value::Bool(v) => Choice::from(v),
         Value::Number(v) => v.as_i64().map(Choice::Int).or_else(|| v.as_f64().map(Choice::Float))?,
         Value::String(v) => Choice::from(v.as_str()),
-        Value::Array(list) => match list.as_slice() {
-            [Value::String(number)] => Choice::Float(number.parse().ok()?),
-            _ => return None,
-        },
-        Value::Object(_) => return None,
+        Value::Array(_) | Value::Object(_) => return None,
     })
-}
-
-/// The text with `["NaN"]` for `NaN` and so on: numbers that standard JSON cannot say, in a form that no parameter
-/// has.
-fn lists_for_non_finite(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
-    let (mut in_string, mut escaped) = (false, false);
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        let token = ["NaN", "Infinity", "-Infinity"]
-            .into_iter()
-            .find(|token| !in_string && token.starts_with(c) && rest.as_str().starts_with(&token[c.len_utf8()..]));
-        match token {
-            Some(token) => {
-                out.extend(["[\"", token, "\"]"]);
-                rest = rest.as_str()[token.len() - c.len_utf8()..].chars();
-            }
-            None => out.push(c),
-        }
-        in_string ^= c == '"' && !escaped;
-        escaped = in_string && c == '\\' && !escaped;
-    }
-    out
 }
 
 pub(crate) fn scalar_json(choice: &Choice) -> Json {
@@ -595,8 +579,17 @@ mod tests {
 
     #[test]
     fn non_finite_numbers_are_read_beside_texts_that_look_like_them() {
-        let text = r#"{"a":NaN,"b":-Infinity,"c":"NaN, \"Infinity","d\\":Infinity,"e":-1.5}"#;
-        let expected = r#"{"a":["NaN"],"b":["-Infinity"],"c":"NaN, \"Infinity","d\\":["Infinity"],"e":-1.5}"#;
-        assert_eq!(lists_for_non_finite(text), expected);
+        let text = r#"{"a":-Infinity,"b":"NaN, \"Infinity","c\\":Infinity,"d":-1.5,"e":["NaN"],"\u0066":"-Infinity","g":7,"g":8}"#;
+        let expected = [
+            ("a", Choice::Float(f64::NEG_INFINITY)),
+            ("b", Choice::from("NaN, \"Infinity")),
+            ("c\\", Choice::Float(f64::INFINITY)),
+            ("d", Choice::Float(-1.5)),
+            ("f", Choice::from("-Infinity")),
+            ("g", Choice::Int(8)),
+        ];
+        assert_eq!(scalars(text), expected.map(|(name, choice)| (name.to_owned(), choice)).into());
+        assert!(matches!(scalars(r#"{"a":NaN}"#)["a"], Choice::Float(nan) if nan.is_nan()));
+        assert!(scalars("[1]").is_empty());
     }
 }

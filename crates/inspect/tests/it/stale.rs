@@ -2,17 +2,17 @@
 //! on it.
 
 use trialog_inspect::{Moment, as_of_on, stat_on, verify_on};
-use trialog_testkit::StaleOs;
+use trialog_testkit::FakeOs;
 
 use crate::logs::{LOG, Log, every_op, os_with};
 
 /// A sound log whose bytes from record `first` to record `last` the machine has as zeros.
-fn client(log: &Log, first: usize, last: usize, network: bool) -> StaleOs {
-    let inner = os_with(&log.bytes);
+fn client(log: &Log, first: usize, last: usize, network: bool) -> FakeOs {
+    let os = os_with(&log.bytes);
     if network {
-        inner.mount_network(None);
+        os.mount_network(None);
     }
-    StaleOs::new(inner, log.bounds[first] as u64, log.bounds[last] as u64)
+    os.with_stale(log.bounds[first] as u64..log.bounds[last] as u64, true)
 }
 
 #[test]

@@ -5,17 +5,16 @@ use crate::support::{PATH, read_all, sample};
 use std::sync::Arc;
 use trialog_journal::{Error, Journal as _, Seq};
 use trialog_journal_file::{FileJournal, Network, Options};
-use trialog_testkit::StaleOs;
+use trialog_testkit::FakeOs;
 
 /// What a reader sees of a log of twenty records whose bytes from record 12 to `end` its machine has as zeros.
 fn read_stale(end: usize, forgets: bool) -> (Vec<Vec<u8>>, Option<Error>, Vec<Vec<u8>>) {
-    let (inner, _, records, ends) = sample(20);
-    let (from, to) = (ends[12] as u64, ends[end] as u64);
-    let client = Arc::new(if forgets { StaleOs::new(inner, from, to) } else { StaleOs::stubborn(inner, from, to) });
+    let (os, _, records, ends) = sample(20);
+    let client = Arc::new(os.with_stale(ends[12] as u64..ends[end] as u64, forgets));
     let options = Options { read_only: true, network: Network::Network, ..Options::default() };
-    let journal = FileJournal::open_on(Arc::<StaleOs>::clone(&client), PATH, &options).unwrap();
+    let journal = FileJournal::open_on(Arc::<FakeOs>::clone(&client), PATH, &options).unwrap();
     let (found, error) = read_all(&journal);
-    let asked = client.asked();
+    let asked = client.forget_calls();
     assert!(asked > 0 && asked < 20, "{asked}");
     if error.is_none() {
         let next =

@@ -1,73 +1,20 @@
 //! A reader without the lock may see a write's pages in any order. What looks like damage then is none a moment later.
 
 use crate::support::{PATH, open, read_all, sample};
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 use trialog_journal::{Error, Journal};
-use trialog_journal_file::os::{Access, Os, OsFile, PathKind};
+use trialog_journal_file::os::Os as _;
 use trialog_journal_file::{FileJournal, Options};
-use trialog_testkit::FakeOs;
 
-/// A machine on which the file gets its right bytes at the `sleeps`-th wait.
-#[derive(Debug)]
-struct Late {
-    inner: FakeOs,
-    bytes: Vec<u8>,
-    sleeps: AtomicU32,
-}
-
-impl Os for Late {
-    fn path_kind(&self, path: &Path) -> io::Result<PathKind> {
-        self.inner.path_kind(path)
-    }
-
-    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn OsFile>> {
-        self.inner.open(path, access)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_dir(path)
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.inner.monotonic()
-    }
-
-    fn sleep(&self, time: Duration) {
-        if self.sleeps.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.inner.put(PATH, &self.bytes);
-        }
-        self.inner.sleep(time);
-    }
-
-    fn wall_us(&self) -> i64 {
-        self.inner.wall_us()
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.inner.random(bytes)
-    }
-
-    fn process_id(&self) -> u32 {
-        self.inner.process_id()
-    }
-}
-
+/// Reads a log whose file gets its right bytes at the so-manieth wait.
 fn read_late(sleeps: u32) -> (Vec<Vec<u8>>, Option<Error>, Vec<Vec<u8>>) {
-    let (inner, bytes, records, ends) = sample(20);
+    let (os, bytes, records, ends) = sample(20);
     let mut seen = bytes.clone();
     seen[ends[12]..ends[14]].fill(0);
-    inner.put(PATH, &seen);
-    let late = Late { inner, bytes, sleeps: AtomicU32::new(sleeps) };
+    os.put(PATH, &seen);
+    os.put_late(sleeps, PATH, &bytes);
     let options = Options { read_only: true, ..Options::default() };
-    let (found, error) = read_all(&FileJournal::open_on(Arc::new(late), PATH, &options).unwrap());
+    let (found, error) = read_all(&FileJournal::open_on(Arc::new(os), PATH, &options).unwrap());
     (found, error, records)
 }
 
