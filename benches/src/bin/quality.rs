@@ -45,8 +45,9 @@ const CONTESTS: &[Contest] = &[
     contest("auto", ALL),
 ];
 
-/// Optuna has none of these names: ours meet the best of Optuna's that ran on the group.
+/// Optuna has none of these names: ours meet the best of Optuna's on the group, which are these where they are for it.
 const OURS: [&str; 2] = ["forest", "auto"];
+const RIVALS: [&str; 5] = ["tpe", "cmaes", "gp", "nsga2", "nsga3"];
 
 /// Where parameters are sampled at all.
 const ALL: &[&str] = &[
@@ -78,6 +79,8 @@ struct Given {
     cache: Option<PathBuf>,
     groups: Vec<String>,
     samplers: Vec<String>,
+    /// What the names that are ours alone meet.
+    rivals: Vec<String>,
     seeds: u64,
     /// In rising order.
     budgets: Vec<u64>,
@@ -92,6 +95,8 @@ struct Row {
     group: &'static str,
     budget: u64,
     against: String,
+    /// All that it could have been against, if that was the best of several, and their mean regrets.
+    rivals: Vec<(&'static str, f64)>,
     verdict: Verdict,
     pairs: Vec<Pairs>,
     /// Processor milliseconds a trial, ours and theirs.
@@ -110,8 +115,19 @@ struct Side {
 /// Regrets by budget, and processor seconds a trial.
 type Outcome = (Vec<f64>, f64);
 
-/// What one study came to: which it was, and both outcomes.
-type Studied = (usize, Outcome, Option<Outcome>);
+/// What one study came to: which it was, and the outcomes of those who ran it.
+type Studied = (usize, Option<Outcome>, Option<Outcome>);
+
+/// Ours and theirs of one budget, if they ran.
+type Sides = (Option<Side>, Option<Side>);
+
+/// Who runs the studies of a contest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Both,
+    Ours,
+    Theirs,
+}
 
 fn main() -> ExitCode {
     match given().and_then(|given| contests(&given)) {
@@ -131,6 +147,7 @@ fn given() -> Result<Given, BoxError> {
         cache: None,
         groups: Vec::new(),
         samplers: Vec::new(),
+        rivals: RIVALS.map(String::from).to_vec(),
         seeds: 10,
         budgets: vec![100],
         options: json!({}),
@@ -146,6 +163,7 @@ fn given() -> Result<Given, BoxError> {
             "--cache" => given.cache = Some(PathBuf::from(value)),
             "--group" => given.groups = list(),
             "--sampler" => given.samplers = list(),
+            "--rivals" => given.rivals = list(),
             "--seeds" => given.seeds = value.parse::<u64>()?.max(1),
             "--budget" => given.budgets = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
             "--options" => given.options = serde_json::from_str(&value)?,
@@ -160,6 +178,7 @@ fn given() -> Result<Given, BoxError> {
     }
     known(&given.groups, &GROUPS)?;
     known(&given.samplers, &CONTESTS.iter().map(|contest| contest.name).collect::<Vec<_>>())?;
+    known(&given.rivals, &RIVALS)?;
     Ok(given)
 }
 
@@ -187,22 +206,37 @@ fn contests(given: &Given) -> Result<(), BoxError> {
         let functions: Vec<&Function> = functions.iter().filter(|function| function.group == group).collect();
         let typicals: Vec<f64> = functions.iter().map(|function| typical(function)).collect();
         let entries: Vec<(&Function, f64)> = functions.into_iter().zip(typicals).collect();
-        let mut theirs_of_group: BTreeMap<(usize, &str), Side> = BTreeMap::new();
-        let contests = CONTESTS.iter().filter(|c| c.groups.contains(&group) && chosen(&given.samplers, c.name));
-        for contest in contests {
-            let contestants = sides(given, group, contest.name, &entries, optuna.as_ref())?;
+        let mut theirs_of_group: BTreeMap<(usize, &'static str), Side> = BTreeMap::new();
+        let of_group = |contest: &&Contest| contest.groups.contains(&group);
+        for contest in CONTESTS.iter().filter(of_group).filter(|c| chosen(&given.samplers, c.name)) {
+            let is_ours = OURS.contains(&contest.name);
+            if let (true, Some(optuna)) = (is_ours, &optuna) {
+                for rival in CONTESTS.iter().filter(of_group).filter(|c| given.rivals.iter().any(|r| r == c.name)) {
+                    if optuna.lacks(rival.name).is_some() || theirs_of_group.contains_key(&(0, rival.name)) {
+                        continue;
+                    }
+                    let sides = sides(given, group, rival.name, &entries, Some(optuna), Who::Theirs)?;
+                    let sides = sides.into_iter().map(|(_, theirs)| theirs).enumerate();
+                    theirs_of_group.extend(sides.filter_map(|(at, side)| Some(((at, rival.name), side?))));
+                }
+            }
+            let who = if is_ours || optuna.is_none() { Who::Ours } else { Who::Both };
+            let contestants = sides(given, group, contest.name, &entries, optuna.as_ref(), who)?;
             for ((at, budget), (ours, theirs)) in given.budgets.iter().enumerate().zip(contestants) {
+                let ours = ours.unwrap_or_default();
                 if let Some(theirs) = &theirs {
                     theirs_of_group.insert((at, contest.name), theirs.clone());
                 }
-                let of_budget = theirs_of_group.iter().filter(|((which, _), _)| *which == at);
-                let best = of_budget.min_by(|a, b| a.1.mean().total_cmp(&b.1.mean()));
-                let against = theirs.as_ref().map(|theirs| (contest.name, theirs));
-                let against = against
-                    .or(best.map(|((_, name), side)| (*name, side)).filter(|_| OURS.contains(&contest.name)));
-                match against {
+                let rivals = theirs_of_group.iter().filter(|((which, name), _)| {
+                    *which == at && if is_ours { RIVALS.contains(name) } else { *name == contest.name }
+                });
+                let rivals: Vec<(&'static str, &Side)> = rivals.map(|((_, name), side)| (*name, side)).collect();
+                match rivals.iter().min_by(|a, b| a.1.mean().total_cmp(&b.1.mean())) {
                     Some((name, theirs)) => {
-                        let row = Row::new(contest.name, group, *budget, name, &entries, &ours, theirs);
+                        let mut row = Row::new(contest.name, group, *budget, name, &entries, &ours, theirs);
+                        if is_ours {
+                            row.rivals = rivals.iter().map(|(name, side)| (*name, side.mean())).collect();
+                        }
                         println!("{row}");
                         rows.push(row);
                     }
@@ -219,6 +253,11 @@ fn contests(given: &Given) -> Result<(), BoxError> {
                     }
                 }
             }
+        }
+    }
+    for (name, lacks) in RIVALS.iter().filter_map(|name| Some((name, optuna.as_ref()?.lacks(name)?))) {
+        if rows.iter().any(|row| !row.rivals.is_empty()) && given.rivals.iter().any(|rival| rival == name) {
+            println!("\nOptuna's {name} was not among the rivals: its environment lacks {lacks}");
         }
     }
     conclude(&rows);
@@ -240,20 +279,31 @@ fn conclude(rows: &[Row]) {
     };
     let (better, equal, worse) = (of("better"), of("equal"), of("worse"));
     println!("\n{} better, {} equal, {} worse", better.len(), equal.len(), worse.len());
+    for row in rows.iter().filter(|row| !row.rivals.is_empty()) {
+        let rivals: Vec<String> = row.rivals.iter().map(|(name, mean)| format!("{name} {mean:.4}")).collect();
+        println!(
+            "{} on {} after {} met the best of Optuna's {}",
+            row.name,
+            row.group,
+            row.budget,
+            rivals.join(", ")
+        );
+    }
     if !worse.is_empty() {
         println!("worse than Optuna, and not by chance: {}", worse.join(", "));
     }
 }
 
-/// All functions and seeds by one name, ours and theirs, for each budget.
+/// All functions and seeds by one name, for each budget, ours and theirs where they are asked for.
 fn sides(
     given: &Given,
     group: &str,
     name: &str,
     functions: &[(&Function, f64)],
     optuna: Option<&Optuna>,
-) -> Result<Vec<(Side, Option<Side>)>, BoxError> {
-    let optuna = optuna.filter(|_| !OURS.contains(&name));
+    who: Who,
+) -> Result<Vec<Sides>, BoxError> {
+    let optuna = optuna.filter(|_| who != Who::Ours);
     let jobs: Vec<(usize, u64)> =
         (0..functions.len()).flat_map(|function| (1..=given.seeds).map(move |seed| (function, seed))).collect();
     let (next, ended, news) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Instant::now()));
@@ -264,7 +314,7 @@ fn sides(
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some((function, seed)) = jobs.get(index) else { return Ok(done) };
             let (function, typical) = functions[*function];
-            let (ours, theirs) = both(given, name, function, typical, *seed, peer.as_mut())
+            let (ours, theirs) = both(given, name, function, typical, *seed, who, peer.as_mut())
                 .map_err(|error| format!("{name} on {} with seed {seed}: {error}", function.name))?;
             done.push((index, ours, theirs));
             let ended = 1 + ended.fetch_add(1, Ordering::Relaxed);
@@ -282,19 +332,16 @@ fn sides(
         parts.collect::<Result<Vec<_>, BoxError>>().map(|parts| parts.concat())
     })?;
     outcomes.sort_by_key(|(index, _, _)| *index);
-    let side = |of: &dyn Fn(&Studied) -> Outcome, at: usize| {
-        let outcomes: Vec<Outcome> = outcomes.iter().map(of).collect();
+    let side = |of: &dyn Fn(&Studied) -> Option<Outcome>, at: usize| -> Option<Side> {
+        let outcomes: Vec<Outcome> = outcomes.iter().map(of).collect::<Option<_>>()?;
         let regrets: Vec<f64> = outcomes.iter().map(|(regrets, _)| regrets[at]).collect();
-        Side {
+        Some(Side {
             regrets: regrets.chunks(given.seeds as usize).map(<[f64]>::to_vec).collect(),
             seconds: outcomes.iter().map(|(_, seconds)| seconds).sum::<f64>() / outcomes.len() as f64,
-        }
+        })
     };
-    let of_budget = |at: usize| {
-        let ours = side(&|(_, ours, _)| ours.clone(), at);
-        let theirs = optuna.map(|_| side(&|(_, _, theirs)| theirs.clone().unwrap_or_default(), at));
-        (ours, theirs)
-    };
+    let of_budget =
+        |at: usize| (side(&|(_, ours, _)| ours.clone(), at), side(&|(_, _, theirs)| theirs.clone(), at));
     Ok((0..given.budgets.len()).map(of_budget).collect())
 }
 
@@ -313,9 +360,11 @@ fn both(
     function: &Function,
     typical: f64,
     seed: u64,
+    who: Who,
     mut peer: Option<&mut Peer<'_>>,
-) -> Result<(Outcome, Option<Outcome>), BoxError> {
-    let (mut ours, mut theirs) = (Outcome::default(), peer.as_ref().map(|_| Outcome::default()));
+) -> Result<(Option<Outcome>, Option<Outcome>), BoxError> {
+    let mut ours = (who != Who::Theirs).then(Outcome::default);
+    let mut theirs = peer.as_ref().map(|_| Outcome::default());
     let longest = given.budgets.last().copied().unwrap_or(1);
     let to_run = if function.curve.is_some() { given.budgets.clone() } else { vec![longest] };
     for budget in to_run {
@@ -333,10 +382,12 @@ fn both(
             outcome.0.extend(regrets);
             outcome.1 = seconds;
         };
-        let clock = thread_seconds();
-        let trials = run(&job)?;
-        let seconds = (thread_seconds() - clock) / trials.len() as f64;
-        add(&mut ours, trials, seconds);
+        if let Some(ours) = &mut ours {
+            let clock = thread_seconds();
+            let trials = run(&job)?;
+            let seconds = (thread_seconds() - clock) / trials.len() as f64;
+            add(ours, trials, seconds);
+        }
         if let (Some(theirs), Some(peer)) = (&mut theirs, peer.as_deref_mut()) {
             let (trials, seconds) = peer.run(&job)?;
             add(theirs, trials, seconds);
@@ -374,7 +425,7 @@ impl Row {
             })
             .collect();
         let (verdict, cost) = (Verdict::of(&pairs), (ours.cost(), theirs.cost()));
-        Row { name, group, budget, against: against.to_owned(), verdict, pairs, cost }
+        Row { name, group, budget, against: against.to_owned(), rivals: Vec::new(), verdict, pairs, cost }
     }
 
     fn to_json(&self) -> Value {
@@ -389,6 +440,7 @@ impl Row {
         json!({
             "group": self.group, "budget": self.budget, "name": self.name, "against": self.against, "ours": ours,
             "theirs": theirs, "rank": rank, "interval": [interval.0, interval.1], "verdict": self.verdict.word(),
+            "rivals": self.rivals.iter().map(|(name, mean)| json!([name, mean])).collect::<Vec<_>>(),
             "cpu_ms_per_trial": [self.cost.0, self.cost.1], "functions": functions.collect::<Vec<_>>(),
         })
     }

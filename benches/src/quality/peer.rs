@@ -21,6 +21,8 @@ pub struct Optuna {
     script: String,
     /// The version of Optuna.
     pub version: String,
+    /// Modules that some samplers need and the environment does not have.
+    lacking: Vec<String>,
     /// The folder of finished jobs, if any are kept.
     folder: Option<PathBuf>,
     known: Mutex<HashMap<PathBuf, HashMap<u64, Value>>>,
@@ -45,10 +47,13 @@ impl Optuna {
     /// # Errors
     /// An interpreter without Optuna, or a script that cannot be read.
     pub fn new(python: &str, script: &str, folder: Option<&Path>) -> Result<Optuna, BoxError> {
-        let version = "import importlib.metadata as m; print(m.version('optuna'))";
-        let said = Command::new(python).args(["-c", version]).output()?;
+        let program = "import importlib.metadata as m, importlib.util as u; print(m.version('optuna')); \
+                       print(*(name for name in ('torch', 'scipy', 'cmaes') if u.find_spec(name) is None))";
+        let said = Command::new(python).args(["-c", program]).output()?;
         let said = String::from_utf8(said.stdout)?;
-        let version = said.split_whitespace().next().ok_or("the interpreter has no Optuna")?.to_owned();
+        let mut words = said.split_whitespace().map(String::from);
+        let version = words.next().ok_or("the interpreter has no Optuna")?;
+        let lacking = words.collect();
         // The functions are not in it: whatever they said is compared with ours every time.
         let text = fs::read(script)?;
         let folder = folder.map(|folder| folder.join(format!("optuna-{version}-{:016x}", hash_bytes(&text))));
@@ -56,7 +61,18 @@ impl Optuna {
             fs::create_dir_all(folder)?;
         }
         let (python, script) = (python.to_owned(), script.to_owned());
-        Ok(Optuna { python, script, version, folder, known: Mutex::default() })
+        Ok(Optuna { python, script, version, lacking, folder, known: Mutex::default() })
+    }
+
+    /// The module without which the sampler of this name cannot run there, if it is missing.
+    #[must_use]
+    pub fn lacks(&self, name: &str) -> Option<&str> {
+        let needs: &[&str] = match name {
+            "gp" => &["torch", "scipy"],
+            "cmaes" => &["cmaes"],
+            _ => &[],
+        };
+        self.lacking.iter().map(String::as_str).find(|lacking| needs.contains(lacking))
     }
 
     /// A process to be.

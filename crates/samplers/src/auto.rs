@@ -1,7 +1,9 @@
 //! The sampler that chooses among the others, and says which one and why.
 //!
-//! The choice is a function of the view, and may change as the study grows. Its rules follow what `cargo xtask quality`
-//! measures (`docs/samplers.md`, "What `auto` does"), and for several objectives Optuna's AutoSampler (OptunaHub).
+//! The choice is a function of the view and the trial's number, and may change as the study grows. Its rules follow what
+//! `cargo xtask quality` measures (`docs/samplers.md`, "What `auto` does"). While trials are few, two samplers that learn
+//! from each other's trials take turns: a Gaussian process is the faster one where the objective is smooth and stops where
+//! it is not, densities go on nearly anywhere, and nobody knows beforehand which of the two an objective is for.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -64,6 +66,14 @@ struct Warm {
 
 /// What is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    All(Way),
+    /// The first for odd trial numbers, the other for even ones.
+    InTurn(Way, Way),
+}
+
+/// One of the samplers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Even,
     Tpe,
@@ -74,6 +84,20 @@ enum Way {
     WarmCma(usize),
     Nsga2,
     Nsga3,
+}
+
+impl Way {
+    /// The sampler's registered name.
+    fn name(self) -> &'static str {
+        match self {
+            Way::Even => "qmc",
+            Way::Tpe => "tpe",
+            Way::Gp => "gp",
+            Way::Cma | Way::WarmCma(_) => "cmaes",
+            Way::Nsga2 => "nsga2",
+            Way::Nsga3 => "nsga3",
+        }
+    }
 }
 
 impl Auto {
@@ -112,8 +136,9 @@ impl Auto {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The way that is taken, and why.
-    fn choose(view: &StudyView) -> (Way, &'static str) {
+    /// What is done with the view's next trials, and why.
+    fn choose(view: &StudyView) -> (Plan, &'static str) {
+        const TURNS: Plan = Plan::InTurn(Way::Gp, Way::Tpe);
         let complete = view.count(TrialState::Complete);
         let finished = complete + view.count(TrialState::Pruned);
         let running = view.count(TrialState::Running);
@@ -125,15 +150,28 @@ impl Auto {
             && view.joint_params(Over::CompleteAndPruned).all(|(_, def)| is_number(def));
         let follows = objectives == 1 && numbers && !is_constrained(view);
         if follows && joint >= WIDE && complete > 0 {
-            return (Way::Cma, "many parameters, all numbers: a normal distribution that begins in the middle");
+            return (
+                Plan::All(Way::Cma),
+                "many parameters, all numbers: a normal distribution that begins in the middle",
+            );
         }
         if finished < EVEN {
-            return (Way::Even, "there is too little to learn from: the first trials fill the space evenly");
-        }
-        if joint < view.params_as_met().len() {
             return (
-                Way::Tpe,
+                Plan::All(Way::Even),
+                "there is too little to learn from: the first trials fill the space evenly",
+            );
+        }
+        let is_conditional = joint < view.params_as_met().len();
+        if is_conditional && (complete >= MANY || running > CROWD || objectives >= OBJECTIVES_MANY) {
+            return (
+                Plan::All(Way::Tpe),
                 "not all trials have the same parameters or ranges: densities of those that have each",
+            );
+        }
+        if is_conditional {
+            return (
+                TURNS,
+                "few trials, not all with the same parameters: a Gaussian process and densities in turn",
             );
         }
         if objectives > 1 {
@@ -142,24 +180,24 @@ impl Auto {
         let first = (MANY_PER_PARAM * joint).clamp(MANY_MIN, MANY_MAX);
         let many = if follows && running <= PARALLEL { first } else { MANY };
         if complete < many && running > CROWD {
-            return (Way::Tpe, "more trials are running than a Gaussian process can take into account");
+            return (Plan::All(Way::Tpe), "more trials are running than a Gaussian process can take into account");
         }
         if complete < many {
-            return (Way::Gp, "few trials: a Gaussian process makes the most of each");
+            return (TURNS, "few trials: a Gaussian process, and densities where it stops, in turn");
         }
         if follows {
             return (
-                Way::WarmCma(first),
+                Plan::All(Way::WarmCma(first)),
                 "many trials of numbers alone: a normal distribution that begins at the best of the first ones",
             );
         }
-        (Way::Tpe, "many trials, with categories or constraints: densities of good and bad ones")
+        (Plan::All(Way::Tpe), "many trials, with categories or constraints: densities of good and bad ones")
     }
 
     /// The same for several objectives, where all trials have the same parameters.
-    fn choose_front(complete: usize, running: usize, objectives: usize) -> (Way, &'static str) {
+    fn choose_front(complete: usize, running: usize, objectives: usize) -> (Plan, &'static str) {
         let crowd = objectives >= OBJECTIVES_MANY;
-        match (complete < MANY, crowd) {
+        let (way, why) = match (complete < MANY, crowd) {
             (true, true) => (Way::Tpe, "there are too many objectives for hypervolumes of a Gaussian process"),
             (true, false) if running > CROWD => {
                 (Way::Tpe, "more trials are running than a Gaussian process can take into account")
@@ -169,11 +207,20 @@ impl Auto {
                 (Way::Nsga3, "many trials and many objectives: a population kept apart by reference points")
             }
             (false, false) => (Way::Nsga2, "many trials of several objectives: a population along the front"),
+        };
+        (Plan::All(way), why)
+    }
+
+    /// Whose turn a trial is.
+    fn way(view: &StudyView, number: TrialNumber) -> Way {
+        match Auto::choose(view).0 {
+            Plan::InTurn(_, even) if number.0.is_multiple_of(2) => even,
+            Plan::InTurn(way, _) | Plan::All(way) => way,
         }
     }
 
-    fn sampler(&self, view: &StudyView) -> Arc<dyn Sampler> {
-        match Auto::choose(view).0 {
+    fn sampler(&self, view: &StudyView, way: Way) -> Arc<dyn Sampler> {
+        match way {
             Way::Even => Arc::clone(&self.even),
             Way::Tpe => Arc::clone(&self.tpe),
             Way::Gp => Arc::clone(&self.gp),
@@ -226,7 +273,7 @@ impl Sampler for Auto {
     }
 
     fn sample_relative(&self, view: &StudyView, number: TrialNumber, seed: u64) -> Vec<Proposal> {
-        self.sampler(view).sample_relative(view, number, seed)
+        self.sampler(view, Auto::way(view, number)).sample_relative(view, number, seed)
     }
 
     fn sample_independent(
@@ -237,24 +284,25 @@ impl Sampler for Auto {
         name: &str,
         distribution: &Distribution,
     ) -> f64 {
-        self.sampler(view).sample_independent(view, number, seed, name, distribution)
+        // What the model did not expect a trial to have.
+        let way = match Auto::way(view, number) {
+            Way::Gp => Way::Tpe,
+            way => way,
+        };
+        self.sampler(view, way).sample_independent(view, number, seed, name, distribution)
     }
 
     fn candidates(&self, view: &StudyView, number: TrialNumber, seed: u64, asked: Asked<'_>) -> Vec<Candidate> {
-        self.sampler(view).candidates(view, number, seed, asked)
+        self.sampler(view, Auto::way(view, number)).candidates(view, number, seed, asked)
     }
 
     fn explain(&self, view: &StudyView) -> Option<String> {
-        let (way, why) = Auto::choose(view);
-        let name = match way {
-            Way::Even => "qmc",
-            Way::Tpe => "tpe",
-            Way::Gp => "gp",
-            Way::Cma | Way::WarmCma(_) => "cmaes",
-            Way::Nsga2 => "nsga2",
-            Way::Nsga3 => "nsga3",
+        let (plan, why) = Auto::choose(view);
+        let (name, way) = match plan {
+            Plan::All(way) => (way.name().to_owned(), way),
+            Plan::InTurn(way, even) => (format!("{} and {}", way.name(), even.name()), way),
         };
-        let more = self.sampler(view).explain(view).map_or_else(String::new, |more| format!("; {more}"));
+        let more = self.sampler(view, way).explain(view).map_or_else(String::new, |more| format!("; {more}"));
         Some(format!("{name}: {why}{more}"))
     }
 }

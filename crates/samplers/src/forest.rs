@@ -135,7 +135,7 @@ impl Forest {
         let mut stream = stream_for(seed, number, "forest", "");
         let chosen = rows.choose(rows.len(), MODELLED);
         let mut inputs = rows.inputs_of(&chosen);
-        for point in running_points(view, number, params, &axes) {
+        for point in running_points(view, number, params, &axes, false) {
             inputs.push(&point);
         }
         let category = |axis: &Axis| if let Moves::Choices(count) = axis.moves { Some(count) } else { None };

@@ -1,11 +1,14 @@
 //! Bayesian optimization with Gaussian processes: a process is fitted to each objective and each constraint, and the
-//! point with the largest acquisition is proposed. The parameters that all complete trials share are modelled
-//! together; the others are drawn at random.
+//! point with the largest acquisition is proposed. All parameters are modelled together. Where not all trials have the
+//! same ones, a tree that is learned from them says which a point has (`branches`), and what it does not have stands at
+//! one place for all such points (Lévesque, Durand, Gagné and Sabourin, "Bayesian optimization for conditional
+//! hyperparameter spaces", IJCNN 2017).
 //!
 //! The kernel, the priors and the course of the search are those of Optuna 5's `GPSampler`, so that its experience
 //! holds here. What differs: kernels are fitted again at certain numbers of trials only, not at each; hypervolume
 //! improvement is computed exactly instead of from draws, and so is the improvement of a candidate beside running
-//! trials; above some hundred trials a part of them is modelled.
+//! trials; above some hundred trials a part of them is modelled; in spaces with conditions Optuna models what all trials
+//! share.
 //!
 //! **When kernels are fitted.** With `n` complete trials, in the order in which they ended, the kernel comes from the
 //! first `p` of them: `c = 8 * 2^k` is the largest such number up to `n`, and `p` the largest `c + i * c / 8` up to `n`. The
@@ -15,6 +18,7 @@
 
 mod acquisition;
 pub(crate) mod axes;
+mod branches;
 mod fit;
 #[cfg(test)]
 mod golden;
@@ -33,6 +37,7 @@ use crate::registry::Options;
 use crate::{Proposal, Sampler, stream, stream_for};
 use acquisition::{Acquisition, Cell, Goal};
 use axes::{Axis, Moves};
+use branches::{Branches, absent, all_params};
 use fit::Posterior;
 pub use model::Kernel as GpKernel;
 use model::{Inputs, Kernel, Model};
@@ -168,7 +173,7 @@ impl Gp {
     /// The kernels that the study's objectives and constraints have, in this order, as the sampler would use them now.
     #[must_use]
     pub fn kernels(&self, view: &StudyView) -> Vec<GpKernel> {
-        let params: Vec<_> = joint(view).collect();
+        let params = modelled(view);
         let rows = self.rows(view, &params);
         rows.targets().map(|target| self.kernel(&rows, target, fitted_at(rows.len()))).collect()
     }
@@ -228,20 +233,26 @@ impl Gp {
         Some(factor)
     }
 
-    /// The proposed values for parameters of which none is single, or none if nothing can be modelled.
+    /// The proposed values for parameters of which none is single, or none if nothing can be modelled. A parameter that the
+    /// proposed point does not have, because of its conditions, has none.
     fn propose(
         &self,
         view: &StudyView,
         number: TrialNumber,
         seed: u64,
         params: &[(ParamKey, &Arc<ParamDef>)],
-    ) -> Option<Vec<f64>> {
+    ) -> Option<Vec<Option<f64>>> {
         let rows = self.rows(view, params);
         let axes: Vec<Axis> = params.iter().map(|(_, def)| Axis::of(&def.distribution)).collect();
         let chosen = rows.choose(rows.len(), MODELLED);
         let known = rows.inputs_of(&chosen);
+        let every = bits(params.len());
+        let branches = rows.present.iter().any(|&has| has & every != every).then(|| {
+            let present: Vec<u64> = chosen.iter().map(|&row| rows.present[row] & every).collect();
+            Branches::learn(&axes, &known.columns, &present)
+        });
         let mut all = known.clone();
-        for point in running_points(view, number, params, &axes) {
+        for point in running_points(view, number, params, &axes, branches.is_some()) {
             all.push(&point);
         }
         let running = all.len - known.len;
@@ -293,14 +304,28 @@ impl Gp {
             .collect();
         let best: Vec<Vec<f64>> = best.into_iter().map(|row| known.point(row)).collect();
         let acquisition = Acquisition { models, objectives, goal, thresholds, draws };
-        let point = search::maximize(&acquisition, &axes, &best, &lengths, &mut stream);
-        Some(point.iter().zip(&axes).map(|(place, axis)| axis.value(*place)).collect())
+        let (point, has) = search::maximize(&acquisition, &axes, branches.as_ref(), &best, &lengths, &mut stream);
+        let value = |(d, (place, axis)): (usize, (&f64, &Axis))| {
+            (branches.is_none() || has >> d & 1 == 1).then(|| axis.value(*place))
+        };
+        Some(point.iter().zip(&axes).enumerate().map(value).collect())
     }
 }
 
 /// The parameters that all complete trials share and that can differ.
 pub(crate) fn joint(view: &StudyView) -> impl Iterator<Item = (ParamKey, &Arc<ParamDef>)> {
     view.joint_params(Over::Complete).filter(|(_, def)| !def.distribution.is_single())
+}
+
+/// The parameters that are modelled: those that all complete trials share, or, where some have others, all there are.
+fn modelled(view: &StudyView) -> Vec<(ParamKey, &Arc<ParamDef>)> {
+    let shared: Vec<_> = joint(view).collect();
+    all_params(view, &shared).unwrap_or(shared)
+}
+
+/// One bit for each of so many parameters.
+fn bits(count: usize) -> u64 {
+    1_u64.checked_shl(count as u32).map_or(u64::MAX, |bit| bit - 1)
 }
 
 /// The largest doubled number up to `count`; `count` itself if there is none.
@@ -315,21 +340,25 @@ fn fitted_at(count: usize) -> usize {
     coarse + (count - coarse) / step * step
 }
 
-/// Where the running trials are, apart from the one that asks; the latest ones, if they are many.
+/// Where the running trials are, apart from the one that asks; the latest ones, if they are many. What a trial does not
+/// have is absent where there are branches; without them a trial that lacks something is nowhere.
 pub(crate) fn running_points(
     view: &StudyView,
     number: TrialNumber,
     params: &[(ParamKey, &Arc<ParamDef>)],
     axes: &[Axis],
+    has_branches: bool,
 ) -> Vec<Vec<f64>> {
     let mut points: Vec<Vec<f64>> = view
         .running()
         .filter(|trial| trial.number() != number)
         .filter_map(|trial| {
             let place = |((_, def), axis): (&(ParamKey, &Arc<ParamDef>), &Axis)| {
-                trial.param(&def.name).map(|value| axis.normalize(value))
+                let value = trial.param(&def.name).map(|value| axis.normalize(value));
+                if has_branches { value.or(Some(absent(axis))) } else { value }
             };
-            params.iter().zip(axes).map(place).collect()
+            let begun = !has_branches || params.iter().any(|(_, def)| trial.param(&def.name).is_some());
+            if begun { params.iter().zip(axes).map(place).collect() } else { None }
         })
         .collect();
     points.drain(..points.len().saturating_sub(RUNNING));
@@ -469,17 +498,23 @@ impl Sampler for Gp {
     }
 
     fn sample_relative(&self, view: &StudyView, number: TrialNumber, seed: u64) -> Vec<Proposal> {
-        let params: Vec<_> = view.joint_params(Over::Complete).collect();
-        let modelled: Vec<_> = joint(view).collect();
+        let modelled = modelled(view);
         let is_starting = view.count(TrialState::Complete) < self.options.n_startup_trials.max(1);
         let values =
             if is_starting || modelled.is_empty() { None } else { self.propose(view, number, seed, &modelled) };
-        let mut values = values.into_iter().flatten();
-        let mut value = |def: &ParamDef| match def.distribution.single() {
-            Some(only) => only,
-            None => values.next().unwrap_or_else(|| draw(&mut stream(seed, number, &def.name), &def.distribution)),
+        let Some(values) = values else {
+            // What not all trials have is drawn when it is asked for.
+            let value = |def: &ParamDef| draw(&mut stream(seed, number, &def.name), &def.distribution);
+            let shared = view.joint_params(Over::Complete);
+            return shared.map(|(key, def)| (key, Arc::clone(def), value(def))).collect();
         };
-        params.iter().map(|(key, def)| (*key, Arc::clone(def), value(def))).collect()
+        let singles = view.joint_params(Over::Complete);
+        let singles = singles.filter_map(|(key, def)| Some((key, Arc::clone(def), def.distribution.single()?)));
+        let values = modelled.iter().zip(values);
+        let values = values.filter_map(|((key, def), value)| Some((*key, Arc::clone(def), value?)));
+        let mut proposals: Vec<Proposal> = singles.chain(values).collect();
+        proposals.sort_by(|a, b| a.1.name.cmp(&b.1.name));
+        proposals
     }
 }
 

@@ -129,6 +129,7 @@ const COMMANDS: &[Command] = &[
             Switch { name: "--quick", value: None, help: "a few small runs: shows that it works, no more" },
             Switch { name: "--group", value: Some("G"), help: "these groups of functions, with commas between" },
             Switch { name: "--sampler", value: Some("S"), help: "these samplers or pruners (all but gp and auto)" },
+            Switch { name: "--rivals", value: Some("S"), help: "the best of these of Optuna's meets auto (no gp)" },
             Switch { name: "--seeds", value: Some("N"), help: "studies of each function (10)" },
             Switch {
                 name: "--budget",
@@ -147,7 +148,8 @@ const COMMANDS: &[Command] = &[
         word: None,
         help: "each sampler against Optuna's of its name, on public test functions",
         run: |given| {
-            let passed = ["--group", "--sampler", "--seeds", "--budget", "--options", "--jobs", "--json"];
+            let passed =
+                ["--group", "--sampler", "--rivals", "--seeds", "--budget", "--options", "--jobs", "--json"];
             let given_value = |name: &'static str| given.value(name).map(|value| (name, value));
             let switches: Vec<_> = passed.into_iter().filter_map(given_value).collect();
             quality::run(given.has("--quick"), given.has("--fresh"), &switches)

@@ -19,7 +19,8 @@ pub(crate) fn run(quick: bool, fresh: bool, switches: &[(&str, &str)]) -> Outcom
     let target = shell::target(&root)?;
     let named = |name: &str| switches.iter().find(|(switch, _)| *switch == name).map(|(_, value)| *value);
     let samplers = named("--sampler").unwrap_or(USUAL);
-    let torch = !quick && samplers.split(',').any(|sampler| NEED_TORCH.contains(&sampler));
+    let mut all = samplers.split(',').chain(named("--rivals").into_iter().flat_map(|rivals| rivals.split(',')));
+    let torch = !quick && all.any(|sampler| NEED_TORCH.contains(&sampler));
     let python = needs::ensure_python(if torch { "quality-gp" } else { "quality" }, &target)?;
     let mut harness = shell::cargo(&root);
     harness.args(["run", "--release", "--quiet", "--package", "trialog-benches", "--bin", "quality", "--"]);

@@ -8,6 +8,7 @@ use trialog_ops::{ParamDef, ParamKey, StudyId, TrialState};
 use trialog_replay::{Lineage, StudyView, TrialView};
 
 use super::axes::Axis;
+use super::branches::absent;
 use super::categories;
 use super::model::Inputs;
 
@@ -20,6 +21,8 @@ pub(crate) struct Rows {
     /// How many ended trials have been looked at.
     seen: usize,
     pub(crate) inputs: Inputs,
+    /// Which of the first 64 parameters each has, by bits.
+    pub(crate) present: Vec<u64>,
     /// Minus the losses, by objective.
     scores: Vec<Vec<f64>>,
     /// Minus the constraints' values, by name. A trial that lacks one just meets it.
@@ -49,6 +52,7 @@ impl Rows {
             params: params.iter().map(|(key, _)| *key).collect(),
             seen: 0,
             inputs: Inputs::new(categories(&axes)),
+            present: Vec::new(),
             scores: vec![Vec::new(); view.directions().len()],
             slacks: BTreeMap::new(),
             violations: Vec::new(),
@@ -70,10 +74,14 @@ impl Rows {
         params: &[(ParamKey, &Arc<ParamDef>)],
         axes: &[Axis],
     ) {
-        let place = |((_, def), axis): (&(ParamKey, &Arc<ParamDef>), &Axis)| {
-            axis.normalize(trial.param(&def.name).unwrap_or(f64::NAN))
+        let mut present = 0;
+        let place = |(d, ((_, def), axis)): (usize, (&(ParamKey, &Arc<ParamDef>), &Axis))| {
+            let Some(value) = trial.param(&def.name) else { return absent(axis) };
+            present |= 1_u64.checked_shl(d as u32).unwrap_or(0);
+            axis.normalize(value)
         };
-        self.inputs.push(&params.iter().zip(axes).map(place).collect::<Vec<f64>>());
+        self.inputs.push(&params.iter().zip(axes).enumerate().map(place).collect::<Vec<f64>>());
+        self.present.push(present);
         for (at, (scores, direction)) in self.scores.iter_mut().zip(view.directions()).enumerate() {
             scores.push(-direction.loss(trial.value(at).unwrap_or(f64::INFINITY)));
         }

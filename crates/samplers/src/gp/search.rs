@@ -5,6 +5,7 @@ use trialog_numerics::{LbfgsbOptions, Stream, lbfgsb, ndtri};
 
 use super::acquisition::{Acquisition, Scratch};
 use super::axes::{Axis, Moves};
+use super::branches::Branches;
 
 /// Points that fill the space.
 const SPREAD: usize = 1024;
@@ -17,15 +18,16 @@ const TRIED_THROUGH: usize = 16;
 /// Rounds of a start through all coordinates.
 const ROUNDS: usize = 100;
 
-/// The best point found. `known` are the best points so far, from which the search begins too; `lengths` are the
+/// The best point found, and which coordinates it has, by bits: all of them unless there are `branches`. `known` are the best points so far, from which the search begins too; `lengths` are the
 /// length-scales, by which the coordinates become comparable.
 pub(crate) fn maximize(
     acquisition: &Acquisition,
     axes: &[Axis],
+    branches: Option<&Branches>,
     known: &[Vec<f64>],
     lengths: &[f64],
     stream: &mut Stream,
-) -> Vec<f64> {
+) -> (Vec<f64>, u64) {
     let mut columns = latin_hypercube(axes.len(), SPREAD, stream);
     for (column, axis) in columns.iter_mut().zip(axes) {
         column.iter_mut().for_each(|share| *share = axis.spread(*share));
@@ -36,18 +38,30 @@ pub(crate) fn maximize(
             column.push(value);
         }
     }
+    if let Some(branches) = branches {
+        for index in 0..columns.first().map_or(0, Vec::len) {
+            let mut point: Vec<f64> = columns.iter().map(|column| column[index]).collect();
+            branches.settle(axes, &mut point, index);
+            columns.iter_mut().zip(point).for_each(|(column, value)| column[index] = value);
+        }
+    }
     let values = acquisition.values(&columns);
     let starts = choose(&values, STARTS.saturating_sub(known.len()).max(1), stream);
     let starts = starts.into_iter().map(|index| columns.iter().map(|column| column[index]).collect());
     let mut scratch = Scratch::default();
     let mut best: Option<(f64, Vec<f64>)> = None;
-    for start in starts.chain(known.iter().cloned()) {
-        let found = climb(acquisition, axes, lengths, start, &mut scratch);
+    for mut start in starts.chain(known.iter().cloned()) {
+        let has = branches.map_or(u64::MAX, |branches| branches.settle(axes, &mut start, 0));
+        // What conditions hang on stays as it is: there are starts in every branch.
+        let moves = |d: &usize| branches.is_none_or(|branches| has >> d & 1 == 1 && !branches.hang_on(*d));
+        let found = climb(acquisition, axes, (0..axes.len()).filter(moves), lengths, start, &mut scratch);
         if best.as_ref().is_none_or(|(value, _)| found.0 > *value) {
             best = Some(found);
         }
     }
-    best.map_or_else(|| vec![0.5; axes.len()], |(_, point)| point)
+    let mut point = best.map_or_else(|| vec![0.5; axes.len()], |(_, point)| point);
+    let has = branches.map_or(u64::MAX, |branches| branches.settle(axes, &mut point, 0));
+    (point, has)
 }
 
 /// Points of which every coordinate fills [0, 1) evenly: one in each of `len` stretches, in random order (McKay,
@@ -101,16 +115,16 @@ fn choose(values: &[f64], count: usize, stream: &mut Stream) -> Vec<usize> {
     keys.into_iter().take(count).map(|(_, at)| at).collect()
 }
 
-/// Uphill from a point until no coordinate changes any more.
+/// Uphill from a point until none of the coordinates that may move changes any more.
 fn climb(
     acquisition: &Acquisition,
     axes: &[Axis],
+    moving: impl Iterator<Item = usize>,
     lengths: &[f64],
     start: Vec<f64>,
     scratch: &mut Scratch,
 ) -> (f64, Vec<f64>) {
-    let free: Vec<usize> = (0..axes.len()).filter(|&d| axes[d].moves == Moves::Freely).collect();
-    let discrete: Vec<usize> = (0..axes.len()).filter(|&d| axes[d].moves != Moves::Freely).collect();
+    let (free, discrete): (Vec<usize>, Vec<usize>) = moving.partition(|&d| axes[d].moves == Moves::Freely);
     let mut point = start;
     for &d in &free {
         point[d] = point[d].clamp(0.0, 1.0);

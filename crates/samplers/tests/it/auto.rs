@@ -1,7 +1,7 @@
 //! What `auto` chooses, that it says so, and that nothing it keeps matters.
 
 use trialog_ops::{Direction, Distribution, TrialNumber, TrialState};
-use trialog_samplers::{Auto, Sampler};
+use trialog_samplers::{Auto, Gp, Sampler, Tpe};
 
 use crate::parzen::distribution;
 use crate::study::{Study, template};
@@ -40,10 +40,10 @@ fn it_chooses_by_what_there_is() {
     for (objectives, n, space, expected) in [
         (1, 0, &numbers, "qmc"),
         (1, 9, &numbers, "qmc"),
-        (1, 10, &numbers, "gp"),
-        (1, 59, &numbers, "gp"),
+        (1, 10, &numbers, "gp and tpe"),
+        (1, 59, &numbers, "gp and tpe"),
         (1, 60, &numbers, "cmaes"),
-        (1, 249, &mixed, "gp"),
+        (1, 249, &mixed, "gp and tpe"),
         (1, 250, &mixed, "tpe"),
         (2, 100, &numbers, "gp"),
         (2, 250, &numbers, "nsga2"),
@@ -52,9 +52,11 @@ fn it_chooses_by_what_there_is() {
     ] {
         assert_eq!(choice(&study(objectives, n, space)), expected, "{objectives} {n}");
     }
-    let mut conditional = study(1, 300, &numbers);
-    conditional.tell(&[("x", &unit, 0.5)], &[0.0]);
-    assert_eq!(choice(&conditional), "tpe");
+    for (n, expected) in [(20, "gp and tpe"), (300, "tpe")] {
+        let mut conditional = study(1, n, &numbers);
+        conditional.tell(&[("x", &unit, 0.5)], &[0.0]);
+        assert_eq!(choice(&conditional), expected, "{n}");
+    }
     let mut constrained = study(1, 300, &numbers);
     let mut trial = template(TrialState::Pruned, &[("x", &unit, 0.5), ("y", &unit, 0.5)]);
     trial.constraints = vec![("c".to_owned(), 1.0)];
@@ -64,7 +66,7 @@ fn it_chooses_by_what_there_is() {
     let mut parallel = study(1, 100, &numbers);
     assert_eq!(choice(&parallel), "cmaes");
     (0..5).for_each(|_| _ = parallel.begin());
-    assert_eq!(choice(&parallel), "gp");
+    assert_eq!(choice(&parallel), "gp and tpe");
     let mut crowded = study(1, 50, &numbers);
     (0..33).for_each(|_| _ = crowded.begin());
     assert_eq!(choice(&crowded), "tpe");
@@ -80,10 +82,25 @@ fn it_follows_many_numbers_from_the_beginning() {
         assert_eq!(choice(&study(1, n, &space)), expected, "{n}");
     }
     assert_eq!(choice(&study(1, 130, &space[..15])), "cmaes");
-    assert_eq!(choice(&study(1, 110, &space[..15])), "gp");
+    assert_eq!(choice(&study(1, 110, &space[..15])), "gp and tpe");
     space.push(("c", &category));
     assert_eq!(choice(&study(1, 5, &space)), "qmc");
-    assert_eq!(choice(&study(1, 30, &space)), "gp");
+    assert_eq!(choice(&study(1, 30, &space)), "gp and tpe");
+}
+
+/// Two samplers in turn: what each would have proposed, by the trial's number.
+#[test]
+fn it_takes_turns() {
+    let unit = distribution("float 0 1 0 0");
+    let mut study = study(1, 30, &[("x", &unit), ("y", &unit)]);
+    study.tell(&[("x", &unit, 0.3), ("z", &unit, 0.4)], &[0.1]);
+    let view = study.view();
+    for number in [31, 32, 33, 34].map(TrialNumber) {
+        let of = |sampler: &dyn Sampler| sampler.sample_relative(&view, number, 5);
+        let (gp, tpe) = (of(&Gp::default()), of(&Tpe::default()));
+        assert_ne!(gp, tpe);
+        assert_eq!(of(&Auto::new().unwrap()), if number.0 % 2 == 0 { tpe } else { gp }, "{number:?}");
+    }
 }
 
 #[test]

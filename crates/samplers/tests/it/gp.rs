@@ -79,6 +79,62 @@ fn it_beats_chance_by_far() {
     }
 }
 
+/// A way to go, and parameters that only one of the ways has; the better way is the one that looks worse at first.
+fn branching(sampler: &dyn Sampler, seed: u64, n: u32, mut after: impl FnMut(u32)) -> Study {
+    let (way, unit) = (distribution("categorical 2"), distribution("float 0 1 0 0"));
+    let mut study = Study::minimize();
+    for number in 0..n {
+        let view = study.view();
+        let proposals = sampler.sample_relative(&view, TrialNumber(number), seed);
+        let value = |name: &str, d: &Distribution| {
+            let proposed = proposals.iter().find(|(_, def, _)| def.name == name).map(|proposal| proposal.2);
+            proposed.unwrap_or_else(|| sampler.sample_independent(&view, TrialNumber(number), seed, name, d))
+        };
+        if value("way", &way) == 0.0 {
+            let x = value("x", &unit);
+            study.tell(&[("way", &way, 0.0), ("x", &unit, x)], &[0.2 + (x - 0.9).powi(2)]);
+        } else {
+            let (y, z) = (value("y", &unit), value("z", &unit));
+            let loss = 4.0 * ((y - 0.7).powi(2) + (z - 0.2).powi(2));
+            study.tell(&[("way", &way, 1.0), ("y", &unit, y), ("z", &unit, z)], &[loss]);
+        }
+        after(number);
+    }
+    study
+}
+
+#[test]
+fn conditions_are_learned() {
+    for seed in 0..4 {
+        let gp = best(&branching(&Gp::default(), seed, 30, |_| ()));
+        let random = best(&branching(&Random, seed, 30, |_| ()));
+        assert!(gp < 1e-3 && gp < 0.1 * random, "{gp} {random}");
+    }
+    // It proposes what the way has that it proposes, and nothing else.
+    let study = branching(&Gp::default(), 3, 30, |_| ());
+    for seed in 0..8 {
+        let proposals = Gp::default().sample_relative(&study.view(), TrialNumber(30), seed);
+        let names: Vec<&str> = proposals.iter().map(|(_, def, _)| def.name.as_str()).collect();
+        let way = proposals.iter().find(|(_, def, _)| def.name == "way").unwrap().2;
+        assert_eq!(names, if way == 0.0 { vec!["way", "x"] } else { vec!["way", "y", "z"] });
+    }
+}
+
+#[test]
+fn nothing_kept_matters_where_there_are_conditions() {
+    let keeping = Gp::default();
+    let dropping = Gp::default();
+    let one = branching(&keeping, 9, 26, |_| ());
+    let other = branching(&dropping, 9, 26, |_| dropping.drop_caches());
+    let params = |study: &Study| -> Vec<_> {
+        let view = study.view();
+        let params =
+            |n| view.trial(TrialNumber(n)).map(|t| t.params().map(|(.., value)| value).collect::<Vec<_>>());
+        (0..26).map(params).collect()
+    };
+    assert_eq!(params(&one), params(&other));
+}
+
 /// A change here changes every study's suggestions, and must come with a new version of the sampler.
 #[test]
 fn value_stability() {
