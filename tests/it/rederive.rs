@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use trialog::pruners::{Never, Pruner};
-use trialog::samplers::{CmaEs, CmaOptions, Random, Sampler, Tpe, TpeOptions};
+use trialog::samplers::{CmaEs, CmaOptions, Proposal, Random, Sampler, Tpe, TpeOptions, draw, stream};
 use trialog::{
-    Amend, ComponentSpec, Direction, How, Json, OpenOptions, Rederived, RetryPolicy, Storage, Study, Trial,
-    TrialNumber, TrialState,
+    Amend, ComponentSpec, Direction, How, Json, OpenOptions, Rederived, RetryPolicy, Storage, Study, StudyView,
+    Trial, TrialNumber, TrialState,
 };
 use trialog_journal::{Durability, Journal as _, MemoryJournal};
 use trialog_ops::{Distribution, Op, Param, ParamDef, ParamRef, Record, Timestamp};
@@ -298,6 +298,65 @@ fn a_log_in_optunas_dialect() {
             assert_eq!(derived.trials, 20);
             assert!(jobs > 1 || derived.unknown == 0, "{}", derived.unknowns[0]);
         }
+    }
+}
+
+/// A sampler of one's own: each value is near the last one.
+#[derive(Debug)]
+struct Near {
+    reach: f64,
+}
+
+impl Sampler for Near {
+    fn spec(&self) -> ComponentSpec {
+        ComponentSpec {
+            options: Json::from(serde_json::json!({ "reach": self.reach })),
+            ..ComponentSpec::named("near")
+        }
+    }
+
+    fn sample_relative(&self, _: &StudyView, _: TrialNumber, _: u64) -> Vec<Proposal> {
+        Vec::new()
+    }
+
+    fn sample_independent(
+        &self,
+        view: &StudyView,
+        number: TrialNumber,
+        seed: u64,
+        name: &str,
+        distribution: &Distribution,
+    ) -> f64 {
+        let mut stream = stream(seed, number, name);
+        let last = view.trials().filter_map(|trial| trial.param(name)).last();
+        match (last, distribution) {
+            (Some(value), Distribution::Float(float)) => {
+                (value + self.reach * (stream.uniform() - 0.5)).clamp(float.low(), float.high())
+            }
+            _ => draw(&mut stream, distribution),
+        }
+    }
+
+    fn explain(&self, _: &StudyView) -> Option<String> {
+        Some(format!("near the last one, {} at most", self.reach))
+    }
+}
+
+#[test]
+fn a_sampler_of_ones_own_is_asked_by_a_handle_that_has_it() {
+    let (_folder, path) = place();
+    let study = trialog::open(&path).unwrap().study("s").sampler(Near { reach: 0.5 }).seed(3).create().unwrap();
+    evaluate(&study, 12, 2);
+    assert_same(&study, "near");
+    assert_eq!(study.explain(TrialNumber(5)).unwrap().says.as_deref(), Some("near the last one, 0.5 at most"));
+    let storage = trialog::open(&path).unwrap();
+    // The canary: a sampler of its name that means something else is another one.
+    for study in [storage.study("s"), storage.study("s").sampler(Near { reach: 0.25 })] {
+        let derived = study.load().unwrap().rederive().unwrap();
+        assert!(
+            derived.is_same() && derived.unknown > 0 && derived.unknowns[0].why.contains("near"),
+            "{derived:?}"
+        );
     }
 }
 

@@ -80,7 +80,7 @@ pub enum How {
     /// The sampler, asked again, says something else: another program or version chose it, or somebody changed the log.
     Otherwise,
     /// Nobody here can say: what the sampler saw was folded away or is not told, or the log names no sampler that this program
-    /// knows.
+    /// or this handle knows.
     Unknown,
 }
 
@@ -140,7 +140,7 @@ impl Study {
         for at in [life.begun, life.ended.map(|(end, _)| end), decided.map(|(reported, _)| reported)] {
             at.map(|at| due.entry(at).or_default());
         }
-        oracle.ask(self, due, &mut |oracle, saw, position, suggestions| {
+        oracle.ask(due, &mut |oracle, saw, position, suggestions| {
             let view = match saw {
                 Saw::View(view) => Some(view),
                 Saw::Folded | Saw::NoStudy => None,
@@ -149,8 +149,8 @@ impl Study {
                 explanation.seen = Some(seen(view));
                 if let Some(config) = view.config() {
                     explanation.sampler = Some(config.sampler.clone());
-                    let built = trialog_samplers::from_spec(&config.sampler).ok();
-                    explanation.says = built.and_then(|sampler| sampler.explain(view));
+                    let sampler = self.sampler_of(&config.sampler).ok();
+                    explanation.says = sampler.and_then(|sampler| sampler.explain(view));
                 }
             }
             for suggestion in suggestions {
@@ -183,7 +183,7 @@ impl Study {
                 explanation.pruner = Some(config.pruner.clone());
             }
             if let Some((_, end)) = decided.filter(|(reported, end)| [*reported, *end].contains(&position))
-                && let Some(reason) = view.and_then(|view| why_pruned(view, number, position == end))
+                && let Some(reason) = view.and_then(|view| self.why_pruned(view, number, position == end))
             {
                 explanation.pruned.get_or_insert(reason);
             }
@@ -195,19 +195,19 @@ impl Study {
         explanation.params.retain(|param| trial.params.iter().any(|(name, _)| name == param.name));
         Ok(explanation)
     }
-}
 
-/// Why the study's pruner would stop the trial; none if it would not, unless nobody is asked after this.
-fn why_pruned(view: &StudyView, number: TrialNumber, is_last: bool) -> Option<String> {
-    let pruner = view.config().and_then(|config| trialog_pruners::from_spec(&config.pruner).ok());
-    match pruner.map(|pruner| pruner.decide(view, number)) {
-        Some(Decision::Prune { reason, .. }) => Some(reason),
-        _ if !is_last => None,
-        Some(Decision::Shadow { reason }) => {
-            Some(format!("by no pruner: the one that the log names is in a shadow, where it says {reason}"))
+    /// Why the study's pruner would stop the trial; none if it would not, unless nobody is asked after this.
+    fn why_pruned(&self, view: &StudyView, number: TrialNumber, is_last: bool) -> Option<String> {
+        let pruner = view.config().and_then(|config| self.pruner_of(&config.pruner).ok());
+        match pruner.map(|pruner| pruner.decide(view, number)) {
+            Some(Decision::Prune { reason, .. }) => Some(reason),
+            _ if !is_last => None,
+            Some(Decision::Shadow { reason }) => {
+                Some(format!("by no pruner: the one that the log names is in a shadow, where it says {reason}"))
+            }
+            Some(Decision::Continue) => Some("the pruner that the log names would not have stopped it".to_owned()),
+            None => Some("the log names no pruner that is known here".to_owned()),
         }
-        Some(Decision::Continue) => Some("the pruner that the log names would not have stopped it".to_owned()),
-        None => Some("the log names no pruner that this program knows".to_owned()),
     }
 }
 

@@ -7,8 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use trialog_ops::{
-    Choice, ComponentSpec, Op, ParamDef, ParamRef, Record, SessionRef, StudyConfig, StudyId, TrialId, TrialNumber,
-    WorkerId,
+    Choice, ComponentSpec, Op, ParamDef, ParamRef, Record, SessionRef, StudyConfig, TrialId, TrialNumber, WorkerId,
 };
 use trialog_replay::{State, StudyView, Verdict};
 use trialog_samplers::{Asked, Candidate, Sampler};
@@ -102,7 +101,7 @@ impl How {
 
 /// The suggestions of a study, or of one of its trials, and who made them.
 pub(crate) struct Oracle {
-    study: StudyId,
+    study: Study,
     /// False if the log's dialect can say neither what was proposed when a trial began nor where its sampler looked.
     is_exact: bool,
     beginnings: Vec<Beginning>,
@@ -140,7 +139,7 @@ impl Oracle {
     pub(crate) fn gather(study: &Study, only: Option<TrialId>, also: &mut dyn FnMut(&Met<'_>)) -> Result<Gathered> {
         let mut follower = study.storage().follow();
         let oracle = Oracle {
-            study: study.id(),
+            study: study.clone(),
             is_exact: study.storage().retracts_params(),
             beginnings: Vec::new(),
             samplers: Vec::new(),
@@ -165,12 +164,12 @@ impl Oracle {
     }
 
     /// Reads the log for the second time, and visits each of the positions.
-    pub(crate) fn ask(mut self, study: &Study, due: Due, visit: &mut Visit<'_>) -> Result<()> {
+    pub(crate) fn ask(mut self, due: Due, visit: &mut Visit<'_>) -> Result<()> {
         let mut due = due.into_iter().peekable();
-        let mut follower = study.storage().follow();
+        let mut follower = self.study.storage().follow();
         let mut at = |state: &State| {
             while let Some((position, suggestions)) = due.next_if(|(position, _)| *position <= state.records()) {
-                let view = state.view(self.study);
+                let view = state.view(self.study.id());
                 let saw = match &view {
                     _ if position < state.records() => Saw::Folded,
                     Some(view) => Saw::View(view),
@@ -203,8 +202,7 @@ impl Oracle {
 
     fn sampler(&mut self, at: usize) -> std::result::Result<(Arc<dyn Sampler>, u64), String> {
         let Named { spec, seed, built, .. } = &mut self.samplers[at];
-        let build = || trialog_samplers::from_spec(spec).map_err(|error| error.to_string());
-        built.get_or_insert_with(build).clone().map(|sampler| (sampler, *seed))
+        built.get_or_insert_with(|| self.study.sampler_of(spec)).clone().map(|sampler| (sampler, *seed))
     }
 
     /// Who decided on the parameters.
@@ -362,7 +360,7 @@ impl Reading {
     fn record(&mut self, met: &Met<'_>) {
         let behind = met.seq.0 + 1;
         let worker = worker(met.state, met.record);
-        let (wanted, only) = (self.oracle.study, self.only);
+        let (wanted, only) = (self.oracle.study.id(), self.only);
         let ours = |trial: TrialId| {
             let (study, number) = met.state.trial(trial)?;
             (study == wanted && only.is_none_or(|only| only == trial)).then_some(number)

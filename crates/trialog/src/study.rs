@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use trialog_ops::{
-    Budget, Direction, Distribution, FinalState, Json, Op, ParamDef, ParamKey, RetryPolicy, StudyId, Timestamp,
-    TrialId, TrialNumber, TrialState,
+    Budget, ComponentSpec, Direction, Distribution, FinalState, Json, Op, ParamDef, ParamKey, RetryPolicy, StudyId,
+    Timestamp, TrialId, TrialNumber, TrialState,
 };
 use trialog_pruners::{Decision, Pruner};
 use trialog_replay::{Digest, Reason, StudyView, Verdict};
@@ -602,6 +602,22 @@ impl Study {
 
     fn sampler(&self) -> Result<&dyn Sampler> {
         known(&self.0.sampler, &self.0.name)
+    }
+
+    /// The sampler that a log names so: one that every program knows, or this handle's own.
+    pub(crate) fn sampler_of(&self, spec: &ComponentSpec) -> Component<dyn Sampler> {
+        trialog_samplers::from_spec(spec).or_else(|error| match &self.0.sampler {
+            Ok(own) if own.spec() == *spec => Ok(Arc::clone(own)),
+            _ => Err(error.to_string()),
+        })
+    }
+
+    /// The pruner that a log names so: one that every program knows, or this handle's own.
+    pub(crate) fn pruner_of(&self, spec: &ComponentSpec) -> Component<dyn Pruner> {
+        trialog_pruners::from_spec(spec).or_else(|error| match &self.0.pruner {
+            Ok(own) if own.spec() == *spec => Ok(Arc::clone(own)),
+            _ => Err(error.to_string()),
+        })
     }
 
     pub(crate) fn sample_relative(

@@ -120,7 +120,8 @@ impl Rederived {
 
 impl Study {
     /// Derives every suggestion of this study again, from the log alone: its sampler is asked at the position at which it was
-    /// asked then. Reads the log twice, and asks as often as was asked.
+    /// asked then. Reads the log twice, and asks as often as was asked. A sampler of one's own is asked where the handle was opened with
+    /// it: [`StudyBuilder::sampler`](crate::StudyBuilder::sampler).
     ///
     /// What a compaction has folded away cannot be checked, and neither can trials that were added as they are: copies, and what
     /// was merged. In a log of Optuna's dialect a suggestion that does not come out the same is unknown rather than
@@ -131,7 +132,7 @@ impl Study {
     pub fn rederive(&self) -> Result<Rederived> {
         let Gathered { oracle, due, begun } = Oracle::gather(self, None, &mut |_| ())?;
         let mut outcome = Rederived { trials: begun, ..Rederived::default() };
-        oracle.ask(self, due, &mut |oracle, saw, position, suggestions| {
+        oracle.ask(due, &mut |oracle, saw, position, suggestions| {
             for suggestion in suggestions {
                 for judged in oracle.judge(saw, &suggestion) {
                     outcome.count(suggestion.number, position, judged);
