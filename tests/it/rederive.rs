@@ -12,6 +12,7 @@ use trialog::{
 };
 use trialog_journal::{Durability, Journal as _, MemoryJournal};
 use trialog_ops::{Distribution, Op, Param, ParamDef, ParamRef, Record, Timestamp};
+use trialog_storage::Follower;
 
 use crate::processes::{Worker, say, wait_for_parent};
 use crate::support::{count, place, reopened};
@@ -328,7 +329,7 @@ impl Sampler for Near {
         distribution: &Distribution,
     ) -> f64 {
         let mut stream = stream(seed, number, name);
-        let last = view.trials().filter_map(|trial| trial.param(name)).last();
+        let last = view.trials().filter_map(|trial| trial.param(name)).next_back();
         match (last, distribution) {
             (Some(value), Distribution::Float(float)) => {
                 (value + self.reach * (stream.uniform() - 0.5)).clamp(float.low(), float.high())
@@ -368,7 +369,7 @@ fn a_study_with_a_sampler_that_nobody_knows_or_none() {
         let directions = vec![Direction::Minimize];
         begin_with(&storage, Op::CreateStudy { name: name.into(), directions, config }, 0.5);
     }
-    let log = facade(&records_of(&storage));
+    let log = facade(&encoded(&recorded(storage.follow())));
     for (name, why) in [("unknown", "oracle"), ("none", "names no sampler")] {
         let derived = log.study(name).load().unwrap().rederive().unwrap();
         assert!(derived.is_same() && derived.unknown == 1 && derived.unknowns[0].why.contains(why), "{derived:?}");
@@ -386,7 +387,7 @@ fn a_value_that_somebody_changed_is_found() {
         study.enqueue([("x", 1.5), ("z", 0.5)]).unwrap();
         evaluate(&study, 14, 3);
         assert_same(&study, name);
-        let records = recorded(&storage);
+        let records = recorded(storage.follow());
         let mut changed = 0;
         for at in 0..records.len() {
             for op in 0..records[at].ops.len() {
@@ -417,7 +418,7 @@ fn a_value_from_elsewhere_is_found() {
     let config = trialog::StudyConfig { sampler: Random::new().spec(), pruner: Never.spec(), seed: 7 };
     let directions = vec![Direction::Minimize];
     begin_with(&storage, Op::CreateStudy { name: "s".into(), directions, config: Some(Box::new(config)) }, 0.123);
-    let study = facade(&records_of(&storage)).study("s").load().unwrap();
+    let study = facade(&encoded(&recorded(storage.follow()))).study("s").load().unwrap();
     let derived = study.rederive().unwrap();
     assert_eq!((derived.same, derived.different), (0, 1));
     let difference = &derived.differences[0];
@@ -501,10 +502,9 @@ fn facade(records: &[Vec<u8>]) -> Storage {
     OpenOptions::new().open_journal(Box::new(copy)).unwrap()
 }
 
-fn recorded(storage: &Storage) -> Vec<Record> {
+fn recorded(mut follower: Follower) -> Vec<Record> {
     let mut records = Vec::new();
-    storage
-        .follow()
+    follower
         .advance(&mut |met| {
             records.push(met.record.clone());
             ControlFlow::Continue(())
@@ -520,16 +520,4 @@ fn encoded(records: &[Record]) -> Vec<Vec<u8>> {
         bytes
     };
     records.iter().map(encode).collect()
-}
-
-fn records_of(storage: &trialog_storage::Storage) -> Vec<Vec<u8>> {
-    let mut records = Vec::new();
-    storage
-        .follow()
-        .advance(&mut |met| {
-            records.push(met.record.clone());
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-    encoded(&records)
 }

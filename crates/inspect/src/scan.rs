@@ -302,6 +302,20 @@ fn first_behind(window: &mut Window<'_>, tip: Tip) -> Result<Option<Tip>, Stop> 
     })
 }
 
+/// A file whose header is no header.
+fn header_is_gone(window: &Window<'_>) -> Damage {
+    Damage {
+        segment: window.segment,
+        offset: 0,
+        bytes: HEADER_BYTES as u64,
+        lost: 0..0,
+        kind: DamageKind::Header,
+        mended: 0,
+        continuous: true,
+        lost_stable: 0,
+    }
+}
+
 /// A later segment whose header is gone, and with it what its snapshot continues.
 fn without_base(
     window: &mut Window<'_>,
@@ -310,17 +324,7 @@ fn without_base(
     visit: &mut Visit<'_>,
 ) -> Result<(), Stop> {
     let begin = HEADER_BYTES as u64;
-    let damage = Damage {
-        segment: window.segment,
-        offset: 0,
-        bytes: begin,
-        lost: 0..0,
-        kind: DamageKind::Header,
-        mended: 0,
-        continuous: true,
-        lost_stable: 0,
-    };
-    if visit(Event::Damage(damage)).is_break() {
+    if visit(Event::Damage(header_is_gone(window))).is_break() {
         return Ok(());
     }
     // The first frame says what the header's checksum was, and so does the seal that leads here.
@@ -409,17 +413,7 @@ fn event<'a>(frame: &Frame<'a>, offset: u64, segment: u64) -> Event<'a> {
 
 /// The header is gone, and with it the checksum that the first frame must continue.
 fn without_header(window: &mut Window<'_>, walk: &mut Walk, visit: &mut Visit<'_>) -> Result<(), Stop> {
-    let damage = Damage {
-        segment: window.segment,
-        offset: 0,
-        bytes: HEADER_BYTES as u64,
-        lost: 0..0,
-        kind: DamageKind::Header,
-        mended: 0,
-        continuous: true,
-        lost_stable: 0,
-    };
-    if visit(Event::Damage(damage)).is_break() {
+    if visit(Event::Damage(header_is_gone(window))).is_break() {
         return Ok(());
     }
     let begin = HEADER_BYTES as u64;

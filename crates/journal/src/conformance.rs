@@ -73,6 +73,19 @@ fn append(journal: &dyn Journal, records: &[&[u8]]) -> Result<u64, String> {
 }
 
 /// All records from `from` on, and whether their numbers were right.
+/// The records from a position on, for tests that look at what a log holds.
+///
+/// # Errors
+/// What the journal says.
+pub fn records(journal: &dyn Journal, from: u64) -> Result<Vec<Vec<u8>>, Error> {
+    let mut records = Vec::new();
+    journal.read(Seq(from), &mut |_, record| {
+        records.push(record.to_vec());
+        ControlFlow::Continue(())
+    })?;
+    Ok(records)
+}
+
 fn read(journal: &dyn Journal, from: u64) -> Result<Vec<Vec<u8>>, String> {
     let mut records = Vec::new();
     let mut wrong = None;

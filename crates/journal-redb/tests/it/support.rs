@@ -1,9 +1,9 @@
 //! What several of these tests need.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
-use trialog_journal::{Durability, Error, Journal, Seq};
+pub(crate) use trialog_journal::conformance::records as read;
+use trialog_journal::{Durability, Error, Journal};
 use trialog_journal_redb::{Options, RedbJournal};
 
 pub(crate) fn open(path: &Path) -> Result<RedbJournal, Error> {
@@ -16,13 +16,4 @@ pub(crate) fn open_shared(path: &Path) -> Result<RedbJournal, Error> {
 
 pub(crate) fn append(journal: &dyn Journal, record: &[u8], durability: Durability) -> u64 {
     journal.append(&[record], durability).unwrap().0
-}
-
-pub(crate) fn read(journal: &dyn Journal, from: u64) -> Result<Vec<Vec<u8>>, Error> {
-    let mut records = Vec::new();
-    journal.read(Seq(from), &mut |_, record| {
-        records.push(record.to_vec());
-        ControlFlow::Continue(())
-    })?;
-    Ok(records)
 }

@@ -1,12 +1,12 @@
 //! Servers for the tests: each on a free port with a folder of its own, and gone when it is dropped.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use trialog_journal::{Durability, Error, Journal, Seq};
+pub(crate) use trialog_journal::conformance::records as read;
+use trialog_journal::{Durability, Error, Journal};
 use trialog_journal_redis::{RedisJournal, Target};
 
 /// How long a test waits for a server to do something before it fails.
@@ -139,15 +139,6 @@ pub(crate) fn open(url: &str) -> Result<RedisJournal, Error> {
 
 pub(crate) fn append(journal: &dyn Journal, record: &[u8]) -> Result<u64, Error> {
     journal.append(&[record], Durability::Process).map(|seq| seq.0)
-}
-
-pub(crate) fn read(journal: &dyn Journal, from: u64) -> Result<Vec<Vec<u8>>, Error> {
-    let mut records = Vec::new();
-    journal.read(Seq(from), &mut |_, record| {
-        records.push(record.to_vec());
-        ControlFlow::Continue(())
-    })?;
-    Ok(records)
 }
 
 /// Waits until something is so.

@@ -1,9 +1,9 @@
 //! Snapshots, compactions, segments, and space that is given back.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use trialog_journal::conformance::records as read;
 use trialog_journal::{Durability, Error, History, Journal, Seq};
 use trialog_journal_slot::object_store::memory::InMemory;
 use trialog_journal_slot::{Options, SlotJournal};
@@ -14,15 +14,6 @@ fn open(store: &Arc<InMemory>) -> SlotJournal {
 
 fn append(journal: &SlotJournal, record: &[u8]) -> u64 {
     journal.append(&[record], Durability::Power).expect("it appends").0
-}
-
-fn read(journal: &SlotJournal, from: u64) -> Result<Vec<Vec<u8>>, Error> {
-    let mut records = Vec::new();
-    journal.read(Seq(from), &mut |_, record| {
-        records.push(record.to_vec());
-        ControlFlow::Continue(())
-    })?;
-    Ok(records)
 }
 
 #[test]
