@@ -72,7 +72,6 @@ fn append(journal: &dyn Journal, records: &[&[u8]]) -> Result<u64, String> {
     journal.append(records, Durability::Process).map(|seq| seq.0).map_err(|error| format!("append: {error}"))
 }
 
-/// All records from `from` on, and whether their numbers were right.
 /// The records from a position on, for tests that look at what a log holds.
 ///
 /// # Errors
@@ -86,6 +85,7 @@ pub fn records(journal: &dyn Journal, from: u64) -> Result<Vec<Vec<u8>>, Error> 
     Ok(records)
 }
 
+/// All records from `from` on, and whether their numbers were right.
 fn read(journal: &dyn Journal, from: u64) -> Result<Vec<Vec<u8>>, String> {
     let mut records = Vec::new();
     let mut wrong = None;
