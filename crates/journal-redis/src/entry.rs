@@ -62,6 +62,12 @@ impl Tip {
         Tip { seq: 0, bytes: 0, chain: Chain::of(&[log_id.as_bytes()]) }
     }
 
+    /// From what a script answers: records, bytes, chain value.
+    pub(crate) fn take(parts: &mut impl Iterator<Item = Value>) -> Option<Tip> {
+        let (seq, bytes) = (number_of(parts.next()?)?, number_of(parts.next()?)?);
+        Some(Tip { seq, bytes, chain: Chain::parse(&bytes_of(parts.next()?)?)? })
+    }
+
     /// The position after a batch of `count` records.
     pub(crate) fn after(&self, batch: &[u8], count: u64) -> Tip {
         let (bytes, seq) = (self.bytes + batch.len() as u64, self.seq + count);
@@ -119,12 +125,16 @@ impl Entry {
         let [id, Value::Array(fields)] = <[Value; 2]>::try_from(parts).ok()? else { return None };
         let id = String::from_utf8(bytes_of(id)?).ok()?;
         let (bytes, seq) = id.split_once('-')?;
-        let [_, chain, _, batch] = <[Value; 4]>::try_from(fields).ok()?;
+        // Entries of format 1 do not say who wrote them.
+        if fields.len() != 4 && fields.len() != 6 {
+            return None;
+        }
+        let mut values = fields.into_iter().skip(1).step_by(2);
         Some(Entry {
             bytes: bytes.parse().ok()?,
             seq: seq.parse().ok()?,
-            chain: Chain::parse(&bytes_of(chain)?)?,
-            batch: bytes_of(batch)?,
+            chain: Chain::parse(&bytes_of(values.next()?)?)?,
+            batch: bytes_of(values.next()?)?,
         })
     }
 

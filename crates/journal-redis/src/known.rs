@@ -1,4 +1,5 @@
-//! What a handle knows of the log: how far it has seen it, the records seen last, and some positions to begin reading at.
+//! What a handle knows of the log: how far it has seen it and was told that it goes, the records seen last, and some
+//! positions to begin reading at.
 
 use crate::entry::{Batch, Chain, Tip};
 use std::collections::VecDeque;
@@ -43,6 +44,8 @@ impl Stored {
 #[derive(Debug)]
 pub(crate) struct Known {
     tip: Tip,
+    /// Where the log ended, as the server said last. Only whoever is behind has read less.
+    end: Tip,
     /// The batches seen last, and the position after each.
     tail: VecDeque<(Batch, Tip)>,
     tail_bytes: usize,
@@ -54,12 +57,27 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    pub(crate) fn new(start: Tip) -> Known {
-        Known { tip: start, tail: VecDeque::new(), tail_bytes: 0, points: vec![start], trimmed: 0, base: None }
+    pub(crate) fn new(start: Tip, end: Tip) -> Known {
+        Known { tip: start, end, tail: VecDeque::new(), tail_bytes: 0, points: vec![start], trimmed: 0, base: None }
     }
 
     pub(crate) fn tip(&self) -> &Tip {
         &self.tip
+    }
+
+    /// The last position that the log is known to hold; its chain value vouches for all before it.
+    pub(crate) fn told(&self) -> Tip {
+        if self.tip.seq > self.end.seq { self.tip } else { self.end }
+    }
+
+    /// Takes note of the log's end.
+    pub(crate) fn hear(&mut self, end: Tip) {
+        self.end = end;
+    }
+
+    /// Whether what was read may go on to this position: not if it passes by where the log is known to have ended.
+    pub(crate) fn leads_to(&self, tip: &Tip) -> bool {
+        tip.seq < self.end.seq || self.tip.seq >= self.end.seq || *tip == self.end
     }
 
     pub(crate) fn is_fresh(&self) -> bool {

@@ -1,18 +1,22 @@
 //! Trialog's journal on a Redis server that many machines share: Redis 6 to 8 and Valkey; alone, behind Sentinels, or
 //! as a cluster. `docs/format.md`, section "Redis", owns the keys.
 //!
-//! The log is one stream. An append is one script and so one round trip: the script checks that the log still holds what
-//! this writer has seen of it, that the batch is not there already, adds it at the end, and sends what others
-//! appended in between. A reader sees what scripts have done and nothing in between.
+//! The log is one stream, and its end is the stream's last entry. An append is one script and so one round trip: the script
+//! checks that the log still holds what this writer was told of it, that the batch is not there already, adds it at the
+//! end, and sends what others appended in between. A reader sees what scripts have done and nothing in between.
 //!
 //! What is assumed of the server:
-//! - a script is atomic: all of it takes place or nothing does, in memory, on replicas and in the append-only file;
+//! - nothing comes between the commands of a script, and a single command takes place as a whole or not at all: in memory,
+//!   on replicas and in the append-only file. That several commands of one script do so as well is not assumed, since servers
+//!   that are killed while they write their file break it: no script here writes twice;
+//! - nobody else writes several things at once on it either, or a server that is killed meanwhile may damage what comes behind (`docs/guarantees.md`);
 //! - keys that do not expire are kept: eviction policies that touch them are refused;
 //! - it may lose its end at any time, since a failover and most persistence settings allow that. Every position has a chain value that
-//!   depends on all before it, and every call says which one it has seen last: a server that went back, whatever was
-//!   appended to it since, is [`Error::Regressed`] for everybody who has seen more.
+//!   depends on all before it, and every call says which one it was told of last: a server that went back, whatever was
+//!   appended to it since, is [`Error::Regressed`] for everybody who knows of more.
 
 mod entry;
+mod exchange;
 mod known;
 mod link;
 mod scripts;
@@ -23,8 +27,8 @@ mod target;
 pub use server::Server;
 pub use target::{BadUrl, Options, Target};
 
-use entry::{Batch, Chain, Entry, Misfit, Tip, bytes_of, number_of, text_of};
-use known::{Known, Stored, TAIL_BYTES};
+use entry::{Entry, Misfit, Tip, number_of, text_of};
+use known::{Known, TAIL_BYTES};
 use link::Link;
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -42,8 +46,6 @@ use trialog_journal::{
     Durability, Error, Extent, History, Journal, RECORD_BYTES_MAX, Seq, SnapshotSource, Visitor,
 };
 
-/// How many bytes of others' records come along with the reply to an append.
-const NEWS_BYTES_MAX: u32 = 256 << 10;
 /// How many entries are read at once, however short they are.
 const PAGE_ENTRIES: u32 = 20_000;
 /// The longest single wait for the server to wake us, after which it is asked whether it still has the log.
@@ -87,16 +89,6 @@ struct Writer {
     counter: u64,
 }
 
-/// What the server says when it is asked for the log's end.
-struct Look {
-    /// Where the caller's batch begins, or the end.
-    first: u64,
-    end: Tip,
-    trimmed: u64,
-    base: Option<Stored>,
-    news: Vec<Value>,
-}
-
 impl fmt::Debug for RedisJournal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisJournal").field("location", &self.location).finish_non_exhaustive()
@@ -126,21 +118,13 @@ impl RedisJournal {
         let new_id = if create && !read_only { random_hex(&location, 16)? } else { String::new() };
         let start = Tip::start(&new_id);
         let reply = line.run("open", |connection| {
-            call(connection, &scripts.create, &[&keys.tip, &keys.log], &|call| {
-                call.arg(&new_id).arg(start.chain.digits()).arg(FORMAT);
+            call(connection, &scripts.open, &[&keys.tip, &keys.log], &|call| {
+                call.arg(&new_id).arg(start.chain.digits()).arg(i32::from(!read_only));
             })
         })?;
-        let [log_id, format] = texts(reply).unwrap_or_default();
-        match format.as_str() {
-            "" => return Err(Error::NotFound { location }),
-            "other" => {
-                let found = format!("the key {} is there without one that belongs to it", keys.log);
-                return Err(Error::NotALog { location, found });
-            }
-            _ => check_format(&location, &format)?,
-        }
+        let (log_id, end) = opened(&location, &keys, reply)?;
         Ok(RedisJournal {
-            known: Mutex::new(Known::new(Tip::start(&log_id))),
+            known: Mutex::new(Known::new(Tip::start(&log_id), end)),
             line: Mutex::new(Line { link: line, writer: Writer::new(&location)? }),
             sync_link: Mutex::new(link()),
             wait_links: Mutex::default(),
@@ -201,207 +185,60 @@ impl RedisJournal {
         lock(&self.line).link.run(action, |connection| command.query(connection))
     }
 
-    /// Runs a script that begins by checking a position.
+    /// The server's time, in seconds. Scripts are told it, since they must not ask.
+    fn now(&self) -> Result<u64, Error> {
+        let Value::Array(parts) = self.query("ask", &redis::cmd("TIME"))? else { return Err(self.odd_reply()) };
+        parts.into_iter().next().and_then(number_of).ok_or_else(|| self.odd_reply())
+    }
+
+    /// Runs a script. The first word of its answer, and the rest.
     fn eval(
         &self,
         action: &'static str,
         script: &Script,
         keys: &[&str],
-        seen: &Tip,
         arguments: impl Fn(&mut Cmd),
-    ) -> Result<Vec<Value>, Error> {
+    ) -> Result<(String, Vec<Value>), Error> {
         let mut line = lock(&self.line);
-        let reply = line.link.run(action, |connection| {
-            call(connection, script, keys, &|call| {
-                call.arg(&self.log_id).arg(seen.seq).arg(seen.bytes).arg(seen.chain.digits());
-                arguments(call);
-            })
-        })?;
-        self.checked(reply, seen)
+        let told = self.known().told();
+        let reply = line.link.run(action, |connection| call(connection, script, keys, &arguments))?;
+        self.checked(reply, &told)
     }
 
-    /// The reply of a script whose check went well.
-    fn checked(&self, reply: Value, seen: &Tip) -> Result<Vec<Value>, Error> {
-        let Value::Array(mut parts) = reply else { return Err(self.odd_reply()) };
-        let word = parts.first_mut().map(std::mem::take).and_then(bytes_of).unwrap_or_default();
-        let detail = parts.get_mut(1);
-        match word.as_slice() {
-            b"lost" => {
-                let found = detail.map(std::mem::take).and_then(number_of).unwrap_or(0);
-                Err(Error::Regressed { location: self.location.clone(), seen: seen.seq, found })
+    /// Runs a script that begins by checking a position: the last one that is known.
+    fn eval_checked(
+        &self,
+        action: &'static str,
+        script: &Script,
+        keys: &[&str],
+        arguments: impl Fn(&mut Cmd),
+    ) -> Result<(String, Vec<Value>), Error> {
+        let told = self.known().told();
+        self.eval(action, script, keys, |call| {
+            self.push_position(call, &told);
+            arguments(call);
+        })
+    }
+
+    fn push_position(&self, call: &mut Cmd, told: &Tip) {
+        call.arg(&self.log_id).arg(told.seq).arg(told.bytes).arg(told.chain.digits());
+    }
+
+    /// The reply of a script, unless it says that the log is not what it was.
+    fn checked(&self, reply: Value, told: &Tip) -> Result<(String, Vec<Value>), Error> {
+        let (word, parts) = worded(reply).ok_or_else(|| self.odd_reply())?;
+        match word.as_str() {
+            "lost" => {
+                let found = parts.into_iter().next().and_then(number_of).unwrap_or(0);
+                Err(Error::Regressed { location: self.location.clone(), seen: told.seq, found })
             }
-            b"format" => {
-                let format = detail.map(std::mem::take).and_then(text_of).unwrap_or_default();
-                check_format(&self.location, &format)?;
-                Err(self.odd_reply())
-            }
-            _ => {
-                parts[0] = Value::BulkString(word);
-                Ok(parts)
-            }
+            "format" | "damaged" => Err(refused(&self.location, &word, parts)),
+            _ => Ok((word, parts)),
         }
     }
 
     fn odd_reply(&self) -> Error {
-        let source = io::Error::new(io::ErrorKind::InvalidData, "it answers what no script of ours says");
-        Error::Io { location: self.location.clone(), action: "talk to", source }
-    }
-
-    /// One exchange over `link`: appends a batch, or looks. `None` if the log does not end where it should.
-    fn exchange(
-        &self,
-        link: &mut Link,
-        writer: &Writer,
-        seen: &Tip,
-        what: &What<'_>,
-    ) -> Result<Option<Look>, Error> {
-        let keys = [self.keys.tip.as_str(), &self.keys.log, &self.keys.writers];
-        let (count, at) = match *what {
-            What::Append { count, at, .. } => (count as i64, at.map_or(-1, |at| at as i64)),
-            What::Look => (0, -1),
-            What::Touch => (-1, -1),
-        };
-        let news_max = if matches!(what, What::Touch) { 0 } else { NEWS_BYTES_MAX };
-        let action = if count > 0 { "append to" } else { "look at" };
-        let arguments = |call: &mut Cmd| {
-            call.arg(&self.log_id).arg(seen.seq).arg(seen.bytes).arg(seen.chain.digits());
-            call.arg(news_max).arg(&writer.id).arg(writer.counter).arg(count).arg(at);
-            if let What::Append { batch, crc, .. } = what {
-                call.arg(*batch).arg(crc.as_str());
-            }
-        };
-        let reply = match what {
-            What::Touch => link.run("sync", |connection| {
-                let looked = call(connection, &self.scripts.log, &keys, &arguments)?;
-                self.wait_for_copies(connection).map(|()| looked)
-            })?,
-            _ => link.run(action, |connection| call(connection, &self.scripts.log, &keys, &arguments))?,
-        };
-        let reply = self.checked(reply, seen)?;
-        if reply.first() == Some(&Value::BulkString(b"moved".to_vec())) {
-            return Ok(None);
-        }
-        self.look_of(reply).map(Some).ok_or_else(|| self.odd_reply())
-    }
-
-    fn look_of(&self, reply: Vec<Value>) -> Option<Look> {
-        let [_, first, seq, bytes, chain, trimmed, base, news] = <[Value; 8]>::try_from(reply).ok()?;
-        let Value::Array(news) = news else { return None };
-        Some(Look {
-            first: number_of(first)?,
-            end: Tip { seq: number_of(seq)?, bytes: number_of(bytes)?, chain: Chain::parse(&bytes_of(chain)?)? },
-            trimmed: number_of(trimmed)?,
-            base: text_of(base).as_deref().and_then(Stored::parse),
-            news,
-        })
-    }
-
-    /// Waits until what this connection wrote, and so all before it, is where the options say.
-    fn wait_for_copies(&self, connection: &mut redis::Connection) -> redis::RedisResult<()> {
-        let options = &self.target.options;
-        let millis = millis(options.wait);
-        // The server is silent for as long as it waits.
-        connection.set_read_timeout(Some(options.wait + options.timeout))?;
-        let short = |found: u32, wanted: u32, what: &str| {
-            let detail = format!("only {found} of {wanted} {what} have it after {millis} ms");
-            redis::RedisError::from((
-                ErrorKind::Client,
-                "the record is there, and not as safe as asked for",
-                detail,
-            ))
-        };
-        let replicas = options.wait_replicas;
-        if options.wait_aof {
-            let (local, remote): (u32, u32) =
-                redis::cmd("WAITAOF").arg(1).arg(replicas).arg(millis).query(connection)?;
-            if local < 1 {
-                return Err(short(local, 1, "append-only files"));
-            }
-            return if remote < replicas {
-                Err(short(remote, replicas, "replicas' append-only files"))
-            } else {
-                Ok(())
-            };
-        }
-        let found: u32 = redis::cmd("WAIT").arg(replicas).arg(millis).query(connection)?;
-        if found < replicas { Err(short(found, replicas, "replicas")) } else { Ok(()) }
-    }
-
-    /// Appends a batch and takes note of what came back.
-    fn commit(&self, batch: &[u8], count: u64, at: Option<u64>) -> Result<Option<u64>, Error> {
-        let mut line = lock(&self.line);
-        let Line { link, writer } = &mut *line;
-        let seen = *self.known().tip();
-        let what = if count > 0 {
-            writer.counter += 1;
-            What::Append { batch, count, at, crc: format!("{:08x}", crc32fast::hash(batch)) }
-        } else {
-            What::Look
-        };
-        let Some(look) = self.exchange(link, writer, &seen, &what)? else { return Ok(None) };
-        let mut known = self.known();
-        let (first, end) = (look.first, look.end);
-        self.adopt(&mut known, look);
-        if count > 0 && known.tip().seq == first && known.tip().after(batch, count) == end {
-            known.push(Batch { first, end: end.seq, bytes: batch.to_vec() }, end);
-        }
-        Ok(Some(first))
-    }
-
-    /// Takes over what came with a reply. What does not fit is left for reading to find out about.
-    fn adopt(&self, known: &mut Known, look: Look) {
-        known.trimmed = look.trimmed;
-        known.base = look.base;
-        for value in look.news {
-            match Entry::from_value(value).map(|entry| entry.verify(known.tip())) {
-                Some(Ok((batch, tip))) => known.push(batch, tip),
-                _ => return,
-            }
-        }
-    }
-
-    /// Learns something that comes after what is known. False if there is nothing.
-    fn fetch(&self) -> Result<bool, Error> {
-        let mut line = lock(&self.line);
-        let Line { link, writer } = &mut *line;
-        let mut looks = 0;
-        loop {
-            let seen = *self.known().tip();
-            let look = self.exchange(link, writer, &seen, &What::Look)?.ok_or_else(|| self.odd_reply())?;
-            let (end, trimmed) = (look.end.seq, look.trimmed);
-            let mut known = self.known();
-            self.adopt(&mut known, look);
-            if known.tip().seq > seen.seq {
-                return Ok(true);
-            }
-            drop(known);
-            if end == seen.seq {
-                return Ok(false);
-            }
-            if trimmed > seen.seq {
-                return Err(self.folded(seen.seq, trimmed));
-            }
-            let page = self.page(link, &seen)?;
-            let mut known = self.known();
-            let mut misfit = None;
-            for entry in page {
-                match entry.verify(known.tip()) {
-                    Ok((batch, tip)) => known.push(batch, tip),
-                    Err(found) => {
-                        misfit = Some(found);
-                        break;
-                    }
-                }
-            }
-            if known.tip().seq > seen.seq {
-                return Ok(true);
-            }
-            // It may have been trimmed between the two questions.
-            if looks == LOOKS_AGAIN {
-                return Err(self.corrupt(&seen, misfit));
-            }
-            looks += 1;
-        }
+        refused(&self.location, "", Vec::new())
     }
 
     /// The entries after a position, as many as are worth one round trip: a bounded number of bytes, but one at least.
@@ -463,25 +300,6 @@ impl RedisJournal {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Asks whether the log still holds what is known, and takes note of what comes with the answer.
-    fn look(&self) -> Result<(), Error> {
-        self.commit(&[], 0, None).map(drop)
-    }
-
-    /// Makes the first `records` records as durable as the options say, or joins a thread that does.
-    fn sync_through(&self, records: u64) -> Result<(), Error> {
-        let options = &self.target.options;
-        if options.wait_replicas == 0 && !options.wait_aof {
-            return Ok(());
-        }
-        self.syncs.run(records, || {
-            let seen = *self.known().tip();
-            let nobody = Writer { id: String::new(), counter: 0 };
-            let look = self.exchange(&mut lock(&self.sync_link), &nobody, &seen, &What::Touch)?;
-            look.map(|look| look.end.seq).ok_or_else(|| self.odd_reply())
-        })
-    }
-
     fn check_appendable(&self, records: &[&[u8]]) -> Result<(), Error> {
         if let Some(record) = records.iter().find(|record| record.len() > RECORD_BYTES_MAX) {
             return Err(Error::TooLarge { bytes: record.len() });
@@ -517,22 +335,9 @@ impl RedisJournal {
     }
 }
 
-/// What an exchange is for.
-enum What<'a> {
-    Append {
-        batch: &'a [u8],
-        count: u64,
-        at: Option<u64>,
-        crc: String,
-    },
-    Look,
-    /// To write something of no meaning, and wait until it has gone wherever the options say.
-    Touch,
-}
-
 impl Writer {
     fn new(location: &str) -> Result<Writer, Error> {
-        Ok(Writer { id: random_hex(location, 12)?, counter: 0 })
+        Ok(Writer { id: random_hex(location, 8)?, counter: 0 })
     }
 }
 
@@ -619,7 +424,8 @@ impl Journal for RedisJournal {
     }
 
     fn load_snapshot(&self) -> Option<(Seq, Vec<u8>)> {
-        if !self.known().is_fresh() {
+        // Who has appended is to hear of it if that is lost, and so does not forget where it was.
+        if !self.known().is_fresh() || lock(&self.line).writer.counter > 0 {
             return None;
         }
         for _ in 0..LOOKS_AGAIN {
@@ -655,6 +461,8 @@ impl Journal for RedisJournal {
             let [_, base] = self.stored()?;
             let Some(base) = base.filter(|base| base.folds) else { return Ok(None) };
             if let Some(bytes) = self.load(&base)? {
+                // To go on there is to forget what was known of the log, so it is compared a last time.
+                self.look()?;
                 let mut known = self.known();
                 if known.tip().seq < base.at.seq {
                     known.resume(base.at);
@@ -693,13 +501,12 @@ impl Journal for RedisJournal {
         if self.read_only || self.is_forked()? {
             return Ok(());
         }
-        let keys = [self.keys.tip.as_str(), &self.keys.log, &self.keys.writers];
+        let (keys, now) = ([self.keys.tip.as_str(), &self.keys.log], self.now()?);
         loop {
-            let seen = *self.known().tip();
-            let reply = self.eval("trim", &self.scripts.trim, &keys, &seen, |call| {
-                call.arg(grace.as_secs()).arg(TRIM_ENTRIES);
+            let (_, more) = self.eval_checked("trim", &self.scripts.trim, &keys, |call| {
+                call.arg(now).arg(grace.as_secs()).arg(TRIM_ENTRIES);
             })?;
-            if reply.into_iter().nth(1).and_then(number_of).unwrap_or(0) == 0 {
+            if more.into_iter().next().and_then(number_of) != Some(1) {
                 return Ok(());
             }
         }
@@ -756,23 +563,58 @@ fn version_of(server: &Server) -> String {
     format!("{} {}", server.name, server.version.as_deref().unwrap_or("of an unknown version"))
 }
 
-fn check_format(location: &str, format: &str) -> Result<(), Error> {
-    if format == FORMAT.to_string() {
-        return Ok(());
-    }
-    let location = location.to_owned();
-    match format.parse::<u32>() {
-        Ok(newer) if newer > FORMAT => {
-            Err(Error::NewerFormat { location, found: format!("format version {newer}"), supported: FORMAT })
+/// The id and the end of the log that a server has opened.
+fn opened(location: &str, keys: &Keys, reply: Value) -> Result<(String, Tip), Error> {
+    let (word, parts) = worded(reply).unwrap_or_default();
+    match word.as_str() {
+        "ok" => {
+            let mut parts = parts.into_iter();
+            let id = parts.next().and_then(text_of);
+            id.zip(Tip::take(&mut parts)).ok_or_else(|| refused(location, "", Vec::new()))
         }
-        _ => Err(Error::NotALog { location, found: format!("its format is {format:?}") }),
+        "none" => Err(Error::NotFound { location: location.to_owned() }),
+        "other" => {
+            let found = format!("the key {} is there without one that belongs to it", keys.log);
+            Err(Error::NotALog { location: location.to_owned(), found })
+        }
+        _ => Err(refused(location, &word, parts)),
     }
 }
 
-fn texts<const N: usize>(reply: Value) -> Option<[String; N]> {
+/// Why a script would not have the log.
+fn refused(location: &str, word: &str, parts: Vec<Value>) -> Error {
+    let location = location.to_owned();
+    let found = parts.into_iter().next().and_then(text_of).unwrap_or_default();
+    let detail = match word {
+        "format" => {
+            return match found.parse::<u32>() {
+                Ok(newer) if newer > FORMAT => {
+                    let found = format!("format version {newer}");
+                    Error::NewerFormat { location, found, supported: FORMAT }
+                }
+                _ => Error::NotALog { location, found: format!("its format is {found:?}") },
+            };
+        }
+        "damaged" => format!("its last entry, {found}, is none that this program writes"),
+        "torn" => format!(
+            "its last entry, {found}, is not where its end was noted: the server has lost records that it had confirmed; read-only it \
+             can be read up to there, and docs/guarantees.md says how to go on behind them"
+        ),
+        _ => {
+            let source = io::Error::new(io::ErrorKind::InvalidData, "it answers what no script of ours says");
+            return Error::Io { location, action: "talk to", source };
+        }
+    };
+    let (bytes, seq) = found.split_once('-').unwrap_or_default();
+    Error::Corrupt { location, offset: bytes.parse().unwrap_or(0), seq: seq.parse().unwrap_or(0), detail }
+}
+
+/// What a script answers: a word, and what belongs to it.
+fn worded(reply: Value) -> Option<(String, Vec<Value>)> {
     let Value::Array(parts) = reply else { return None };
-    let texts: Option<Vec<String>> = parts.into_iter().map(text_of).collect();
-    texts?.try_into().ok()
+    let mut parts = parts.into_iter();
+    let word = text_of(parts.next()?)?;
+    Some((word, parts.collect()))
 }
 
 fn millis(duration: Duration) -> u64 {

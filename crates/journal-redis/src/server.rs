@@ -20,6 +20,10 @@ pub struct Server {
     pub save: Option<String>,
     /// How many replicas it has now.
     pub replicas: Option<u32>,
+    /// Whether it writes everything that a script does to its append-only file as a transaction, and keeps the first half of one whose end is
+    /// missing: what it confirms behind that may be lost. Redis 6 does, unless `lua-replicate-commands` or
+    /// `aof-load-truncated` is `no`; later servers do so only with scripts that write twice, of which there are none here.
+    pub tears: bool,
 }
 
 impl Server {
@@ -34,15 +38,21 @@ impl Server {
             Ok(reply.and_then(second))
         };
         let valkey = field("valkey_version");
-        Ok(Server {
+        let (sync, save) = (config("appendfsync")?, config("save")?);
+        let mut is_no = |name: &str| config(name).map(|value| value.as_deref() == Some("no"));
+        let is_safe = is_no("lua-replicate-commands")? || is_no("aof-load-truncated")?;
+        let server = Server {
             name: if valkey.is_some() { "Valkey" } else { "Redis" },
             version: valkey.or_else(|| field("redis_version")),
             eviction: field("maxmemory_policy"),
             append_only: field("aof_enabled").map(|enabled| enabled == "1"),
-            sync: config("appendfsync")?,
-            save: config("save")?,
+            sync,
+            save,
             replicas: field("connected_slaves").and_then(|count| count.parse().ok()),
-        })
+            tears: false,
+        };
+        let tears = server.append_only == Some(true) && !server.is_at_least(7, 0) && !is_safe;
+        Ok(Server { tears, ..server })
     }
 
     /// Whether it has at least this version; true if it does not tell.
@@ -86,6 +96,11 @@ impl fmt::Display for Server {
                 " has no append-only file: its end takes what came since its last snapshot, if it writes any",
             ),
         }?;
+        if self.tears {
+            f.write_str(
+                "; as long as lua-replicate-commands is not set to no, its death while it writes may damage the log",
+            )?;
+        }
         match self.replicas {
             Some(0) | None => Ok(()),
             Some(1) => f.write_str("; it has a replica"),
@@ -118,6 +133,14 @@ fn second(reply: Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_worth_knowing_is_said() {
+        let says = |server: &Server| server.to_string().contains("lua-replicate-commands");
+        let server = Server { append_only: Some(true), tears: true, ..Server::default() };
+        assert!(says(&server), "{server}");
+        assert!(!says(&Server { tears: false, ..server }));
+    }
 
     #[test]
     fn versions_compare_as_numbers() {

@@ -1,5 +1,5 @@
-//! Snapshots on the server: pieces in a hash of their own, which the log names once it is whole. Until then the hash has
-//! a time to live, so that a writer that dies leaves nothing behind.
+//! Snapshots on the server: pieces in a hash of their own, which the log names once it is whole. The log also names the one that is
+//! being written, and those that are of no use any more, so that whoever writes the next one can remove what was left by one who died.
 
 use crate::RedisJournal;
 use crate::entry::{Tip, bytes_of, text_of};
@@ -11,7 +11,7 @@ use trialog_journal::{Error, SnapshotSource};
 const PIECE_BYTES: usize = 1 << 20;
 /// How many pieces are read in one round trip.
 const PIECES_AT_ONCE: u64 = 8;
-/// How long an unfinished snapshot, and the right to write one, last without news of their writer.
+/// After how many seconds a snapshot that is still being written is somebody's who has died.
 const UNFINISHED_SECONDS: u32 = 600;
 
 /// What a snapshot is stored as.
@@ -38,26 +38,55 @@ impl RedisJournal {
     /// Stores a snapshot of the records up to `at`. False if somebody else is at it, or there is one as new.
     pub(crate) fn store(&self, at: &Tip, source: &mut SnapshotSource<'_>, role: Role) -> Result<bool, Error> {
         let name = crate::random_hex(&self.location, 8)?;
-        let lock = self.keys.snapshot_lock();
-        let mut claim = redis::cmd("SET");
-        claim.arg(&lock).arg(&name).arg("NX").arg("EX").arg(UNFINISHED_SECONDS);
-        // A claim that was made and whose reply was lost is refused the second time, and is our own all the same.
-        let held = self.query("lock", &claim)? == Value::Okay
-            || bytes_of(self.query("lock", redis::cmd("GET").arg(&lock))?) == Some(name.clone().into_bytes());
-        if !held {
+        let tip = [self.keys.tip.as_str()];
+        let now = self.now()?;
+        let (claimed, unused) = self.eval("lock", &self.scripts.claim, &tip, |call| {
+            call.arg(&self.log_id).arg(&name).arg(now).arg(UNFINISHED_SECONDS);
+        })?;
+        if claimed != "ok" {
             return Ok(false);
         }
-        let stored = self.write_pieces(&name, source).and_then(|written| self.keep(at, &name, written, role));
-        if !matches!(stored, Ok(true)) {
-            let _ = self.query("clear", redis::cmd("UNLINK").arg(self.keys.snapshot(&name)));
+        // The log forgets these names once this snapshot is kept.
+        let written = self.clear(unused).and_then(|()| self.write_pieces(&name, source));
+        let kept = match written {
+            // Without an answer it may be kept, and then its pieces must stay. If it is not, it is named as unfinished.
+            Ok(Some(written)) => Ok(self.keep(at, &name, &written, role)?),
+            Ok(None) => Ok(false),
+            Err(error) => Err(error),
+        };
+        if !matches!(kept, Ok(true)) {
+            self.give_up(&name);
         }
-        let _ = self.query("unlock", redis::cmd("DEL").arg(&lock));
-        stored
+        kept
     }
 
-    fn write_pieces(&self, name: &str, source: &mut SnapshotSource<'_>) -> Result<(u64, u32), Error> {
+    /// Removes the pieces of a snapshot that is not kept, at once if possible.
+    fn give_up(&self, name: &str) {
+        let released = self.eval("unlock", &self.scripts.release, &[&self.keys.tip], |call| {
+            call.arg(name);
+        });
+        if released.is_ok() {
+            let _ = self.clear(vec![Value::BulkString(name.into())]);
+        }
+    }
+
+    /// Removes the pieces of snapshots by their names, separated by spaces.
+    fn clear(&self, names: Vec<Value>) -> Result<(), Error> {
+        let names = names.into_iter().next().and_then(text_of).unwrap_or_default();
+        let mut unlink = redis::cmd("UNLINK");
+        let mut any = false;
+        for name in names.split_whitespace() {
+            unlink.arg(self.keys.snapshot(name));
+            any = true;
+        }
+        if any { self.query("clear", &unlink).map(drop) } else { Ok(()) }
+    }
+
+    /// Writes the pieces. `None` if this took so long that somebody else is at it by now.
+    fn write_pieces(&self, name: &str, source: &mut SnapshotSource<'_>) -> Result<Option<Written>, Error> {
         let key = self.keys.snapshot(name);
-        let mut out = Pieces { journal: self, key: &key, index: 0, buffer: Vec::new(), error: None };
+        let mut out =
+            Pieces { journal: self, name, key: &key, index: 0, buffer: Vec::new(), failed: None, is_gone: false };
         let mut crc = crc32fast::Hasher::new();
         let mut bytes = 0;
         let result = source(&mut |piece| {
@@ -66,35 +95,34 @@ impl RedisJournal {
             out.write(piece)
         });
         let result = result.and_then(|()| out.flush());
-        match (result, out.error) {
+        match (result, out.failed) {
+            _ if out.is_gone => Ok(None),
             (_, Some(error)) => Err(error),
             (Err(source), None) => {
                 Err(Error::Io { location: self.location.clone(), action: "write a snapshot of", source })
             }
-            (Ok(()), None) => Ok((bytes, crc.finalize())),
+            (Ok(()), None) => Ok(Some(Written { bytes, crc: crc.finalize(), pieces: out.index })),
         }
     }
 
     /// Has the log name what was stored, if it still holds what that was taken of.
-    fn keep(&self, at: &Tip, name: &str, (bytes, crc): (u64, u32), role: Role) -> Result<bool, Error> {
-        let key = self.keys.snapshot(name);
-        let keys = [self.keys.tip.as_str(), &self.keys.log, &self.keys.writers, &key];
-        let reply = self.eval("keep a snapshot of", &self.scripts.keep, &keys, at, |call| {
-            call.arg(name).arg(bytes).arg(crc).arg(role.name());
+    fn keep(&self, at: &Tip, name: &str, written: &Written, role: Role) -> Result<bool, Error> {
+        let (key, now) = (self.keys.snapshot(name), self.now()?);
+        let keys = [self.keys.tip.as_str(), &self.keys.log, &key];
+        let (word, unused) = self.eval_checked("keep a snapshot of", &self.scripts.keep, &keys, |call| {
+            call.arg(at.seq).arg(at.bytes).arg(at.chain.digits());
+            call.arg(name).arg(written.bytes).arg(written.crc).arg(role.name()).arg(written.pieces).arg(now);
         })?;
-        let mut reply = reply.into_iter();
-        match reply.next().and_then(text_of).as_deref() {
-            Some("ok") => {}
-            // The reply was lost when it was kept: then it is there.
-            Some("newer") => return Ok(self.stored()?.iter().flatten().any(|stored| stored.name == name)),
-            _ => return Ok(false),
-        }
-        if let Some(Value::Array(unused)) = reply.next() {
-            for name in unused.into_iter().filter_map(text_of) {
-                self.query("clear", redis::cmd("UNLINK").arg(self.keys.snapshot(&name)))?;
+        match word.as_str() {
+            "ok" => {
+                // Else whoever writes the next one does it.
+                let _ = self.clear(unused);
+                Ok(true)
             }
+            // The reply was lost when it was kept: then it is there.
+            "newer" => Ok(self.stored()?.iter().flatten().any(|stored| stored.name == name)),
+            _ => Ok(false),
         }
-        Ok(true)
     }
 
     /// The snapshot and the base that the log names.
@@ -130,13 +158,22 @@ impl RedisJournal {
     }
 }
 
+/// What a snapshot's pieces amount to.
+struct Written {
+    bytes: u64,
+    crc: u32,
+    pieces: u64,
+}
+
 /// Gathers what comes into pieces of one size.
 struct Pieces<'a> {
     journal: &'a RedisJournal,
+    name: &'a str,
     key: &'a str,
     index: u64,
     buffer: Vec<u8>,
-    error: Option<Error>,
+    failed: Option<Error>,
+    is_gone: bool,
 }
 
 impl Pieces<'_> {
@@ -156,19 +193,25 @@ impl Pieces<'_> {
         if self.buffer.is_empty() && self.index > 0 {
             return Ok(());
         }
-        // By its number, so that a piece that is sent twice is there once.
-        let mut put = redis::cmd("HSET");
-        put.arg(self.key).arg(self.index).arg(&self.buffer);
-        let mut live = redis::cmd("EXPIRE");
-        live.arg(self.key).arg(UNFINISHED_SECONDS);
-        let done = self.journal.query("write a snapshot of", &put);
-        let done = done.and_then(|_| self.journal.query("write a snapshot of", &live));
+        let journal = self.journal;
+        // By its number, so that a piece that is sent twice is there once. The keys keep the numbers that they have elsewhere.
+        let keys = [journal.keys.tip.as_str(), &journal.keys.log, self.key];
+        let done = journal.eval("write a snapshot of", &journal.scripts.put, &keys, |call| {
+            call.arg(self.name).arg(self.index).arg(&self.buffer);
+        });
         self.index += 1;
         self.buffer.clear();
-        done.map(drop).map_err(|error| {
-            let told = io::Error::other(error.to_string());
-            self.error = Some(error);
-            told
-        })
+        match done {
+            Ok((word, _)) if word == "ok" => Ok(()),
+            Ok(_) => {
+                self.is_gone = true;
+                Err(io::Error::other("somebody else is writing it by now"))
+            }
+            Err(error) => {
+                let told = io::Error::other(error.to_string());
+                self.failed = Some(error);
+                Err(told)
+            }
+        }
     }
 }

@@ -7,6 +7,8 @@ mod conformance;
 mod failover;
 mod failures;
 mod layout;
+mod retries;
 mod server;
 mod snapshot;
+mod torn;
 mod waiting;

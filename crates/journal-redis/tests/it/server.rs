@@ -1,8 +1,11 @@
 //! Servers for the tests: each on a free port with a folder of its own, and gone when it is dropped.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub(crate) use trialog_journal::conformance::records as read;
@@ -86,6 +89,23 @@ impl Redis {
         assert!(self.is_up(), "the server does not come up again");
     }
 
+    /// The append-only file that is being written, wherever this version has it.
+    pub(crate) fn append_only_file(&self) -> PathBuf {
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("it is there") {
+                let path = entry.expect("it can be listed").path();
+                let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if name.ends_with(".incr.aof") || name == "appendonly.aof" {
+                    return path;
+                }
+            }
+        }
+        panic!("the server writes no append-only file");
+    }
+
     /// SIGSTOP, SIGCONT.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
@@ -153,66 +173,99 @@ pub(crate) fn until(what: &str, mut check: impl FnMut() -> bool) {
 /// Stands between a journal and its server, and passes everything on until it is told otherwise.
 pub(crate) struct Proxy {
     pub(crate) port: u16,
+    pub(crate) told: Arc<Told>,
+}
+
+/// What a proxy was told, and what it has seen.
+pub(crate) struct Told {
     /// How many more bytes of replies are passed on before all connections are cut; negative for any number.
-    pub(crate) budget: std::sync::Arc<std::sync::atomic::AtomicI64>,
+    pub(crate) budget: AtomicI64,
+    /// Whether new connections are refused.
+    pub(crate) shut: AtomicBool,
+    /// What is replaced in requests: each time by another number of as many digits.
+    pub(crate) forged: Mutex<Vec<u8>>,
     /// How often requests arrived, as chunks: at least as often as there were round trips.
-    pub(crate) requests: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    pub(crate) requests: AtomicU64,
+    /// The last of them.
+    pub(crate) last: Mutex<Vec<u8>>,
 }
 
 impl Proxy {
     pub(crate) fn before(server: u16) -> Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let port = listener.local_addr().expect("it has an address").port();
-        let budget = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(-1));
-        let requests = std::sync::Arc::<std::sync::atomic::AtomicU64>::default();
-        let (passing, counting) = (budget.clone(), requests.clone());
+        let told = Arc::new(Told {
+            budget: AtomicI64::new(-1),
+            shut: AtomicBool::new(false),
+            forged: Mutex::default(),
+            requests: AtomicU64::new(0),
+            last: Mutex::default(),
+        });
+        let shared = Arc::clone(&told);
         // It ends with the process.
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                if shared.shut.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let Ok(server) = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, server))) else {
                     continue;
                 };
                 let (there, back) = (client.try_clone().expect("a copy"), server.try_clone().expect("a copy"));
-                let (passing, counting) = (passing.clone(), counting.clone());
-                std::thread::spawn(move || {
-                    pass(client, server, |bytes| {
-                        counting.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        bytes
-                    });
-                });
-                std::thread::spawn(move || {
-                    pass(back, there, |bytes| {
-                        let left = passing.load(std::sync::atomic::Ordering::Relaxed);
-                        if left < 0 {
-                            return bytes;
-                        }
-                        let now = bytes.min(left as usize);
-                        // Once it is cut, later connections are whole again.
-                        let after = if now < bytes { -1 } else { left - now as i64 };
-                        passing.store(after, std::sync::atomic::Ordering::Relaxed);
-                        now
-                    });
-                });
+                let (requests, replies) = (Arc::clone(&shared), Arc::clone(&shared));
+                std::thread::spawn(move || pass(client, server, |bytes| requests.request(bytes)));
+                std::thread::spawn(move || pass(back, there, |bytes| replies.reply(bytes)));
             }
         });
-        Proxy { port, budget, requests }
+        Proxy { port, told }
     }
 
     pub(crate) fn url(&self, more: &str) -> String {
         format!("redis://127.0.0.1:{}/0?prefix=t{more}", self.port)
     }
+
+    /// Cuts all connections after so many bytes of replies.
+    pub(crate) fn cut_after(&self, bytes: i64) {
+        self.told.budget.store(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Told {
+    fn request(&self, bytes: &mut [u8]) -> usize {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let forged = self.forged.lock().expect("no panic").clone();
+        let width = forged.len();
+        for start in 0..(bytes.len() + 1).saturating_sub(width.max(1)) {
+            if width > 0 && bytes[start..].starts_with(&forged) {
+                bytes[start..start + width].copy_from_slice(format!("{number:0width$}").as_bytes());
+            }
+        }
+        *self.last.lock().expect("no panic") = bytes.to_vec();
+        bytes.len()
+    }
+
+    fn reply(&self, bytes: &mut [u8]) -> usize {
+        let left = self.budget.load(Ordering::Relaxed);
+        if left < 0 {
+            return bytes.len();
+        }
+        let now = bytes.len().min(left as usize);
+        // Once it is cut, later connections are whole again.
+        let after = if now < bytes.len() { -1 } else { left - now as i64 };
+        self.budget.store(after, Ordering::Relaxed);
+        now
+    }
 }
 
 /// Passes on as many bytes as `allow` says; fewer than there are, and the connection is cut.
-fn pass(mut from: TcpStream, mut to: TcpStream, allow: impl Fn(usize) -> usize) {
-    use std::io::{Read, Write};
+fn pass(mut from: TcpStream, mut to: TcpStream, allow: impl Fn(&mut [u8]) -> usize) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(got) = from.read(&mut buffer) {
-        let allowed = if got == 0 { 0 } else { allow(got) };
+        let allowed = if got == 0 { 0 } else { allow(&mut buffer[..got]) };
         if allowed > 0 && to.write_all(&buffer[..allowed]).is_err() || allowed < got || got == 0 {
             break;
         }
     }
-    let _ = from.shutdown(std::net::Shutdown::Both);
-    let _ = to.shutdown(std::net::Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
 }

@@ -56,20 +56,119 @@ fn a_broken_snapshot_is_none() {
     assert_eq!(read(&fresh, 0).unwrap(), [b"one"]);
 }
 
+fn pieces(redis: &Redis) -> usize {
+    redis.ask::<Vec<String>>(&["KEYS", "{t}:snapshot*"]).len()
+}
+
+/// The time of the claim that is there now was so long ago that nobody believes in it any more.
+fn let_the_claim_lapse(redis: &Redis) {
+    let claim: String = redis.ask(&["HGET", "{t}:tip", "writing"]);
+    let (name, _) = claim.split_once(' ').expect("somebody is writing one");
+    redis.ask::<()>(&["HSET", "{t}:tip", "writing", &format!("{name} 1000000000")]);
+}
+
 #[test]
 fn a_writer_that_dies_leaves_nothing_for_ever() {
     let redis = Redis::start();
     let journal = redis.open();
     append(&journal, b"one").unwrap();
-    let died = journal.save_snapshot(Seq(1), &mut |sink| {
+    let failed = journal.save_snapshot(Seq(1), &mut |sink| {
         sink(&large())?;
-        let lives: i64 = redis.ask(&["TTL", &redis.ask::<Vec<String>>(&["KEYS", "{t}:snapshot:*"])[0]]);
-        assert!(lives > 0, "it would stay for ever");
-        Err(std::io::Error::other("died"))
+        assert_eq!(pieces(&redis), 1);
+        Err(std::io::Error::other("failed"))
     });
-    assert!(died.is_err());
-    assert_eq!(redis.ask::<Vec<String>>(&["KEYS", "{t}:snapshot*"]).len(), 0);
+    assert!(failed.is_err());
+    assert_eq!(pieces(&redis), 0);
     assert!(save(&journal, 1, b"next"));
+    append(&journal, b"two").unwrap();
+    // It dies while it writes: that the server goes away is all that it can notice.
+    let mut late = Redis::with(&["save", "", "appendonly", "yes", "appendfsync", "always"]);
+    let (url, port) = (late.url("&retry_ms=10"), late.port);
+    let writer = crate::server::open(&url).unwrap();
+    append(&writer, b"one").unwrap();
+    let died = writer.save_snapshot(Seq(1), &mut |sink| {
+        sink(&large())?;
+        late.kill();
+        sink(&large())
+    });
+    assert!(died.is_err(), "port {port}");
+    late.restart();
+    let next = late.open();
+    read(&next, 0).unwrap();
+    assert_eq!(pieces(&late), 1);
+    assert!(!save(&next, 1, b"next"), "it may be at work still");
+    let_the_claim_lapse(&late);
+    assert!(save(&next, 1, b"next"));
+    assert_eq!(pieces(&late), 1, "what was left is gone");
+    assert_eq!(late.open().load_snapshot().unwrap(), (Seq(1), b"next".to_vec()));
+}
+
+/// A writer that was asleep for so long that another one has taken its place gives up, and leaves nothing.
+#[test]
+fn a_writer_that_was_asleep_gives_up() {
+    let redis = Redis::start();
+    let (slow, quick) = (redis.open(), redis.open());
+    append(&slow, b"one").unwrap();
+    read(&quick, 0).unwrap();
+    let given_up = slow.save_snapshot(Seq(1), &mut |sink| {
+        sink(&large())?;
+        assert!(!save(&quick, 1, b"not yet"));
+        let_the_claim_lapse(&redis);
+        assert!(save(&quick, 1, b"quick"));
+        sink(&large())
+    });
+    assert!(!given_up.unwrap());
+    assert_eq!(pieces(&redis), 1);
+    assert_eq!(redis.open().load_snapshot().unwrap(), (Seq(1), b"quick".to_vec()));
+}
+
+/// What stands for records that are given up must be whole.
+#[test]
+fn a_snapshot_that_lost_a_piece_while_it_was_written_is_not_kept() {
+    let redis = Redis::start();
+    let journal = redis.open();
+    append(&journal, b"one").unwrap();
+    let compacted = journal.compact(
+        Seq(1),
+        &mut |sink| {
+            sink(&large())?;
+            let key = redis.ask::<Vec<String>>(&["KEYS", "{t}:snapshot:*"]).remove(0);
+            redis.ask::<()>(&["DEL", &key]);
+            sink(&large())
+        },
+        History::Folded,
+    );
+    assert!(!compacted.unwrap());
+    assert_eq!(pieces(&redis), 0);
+    journal.reclaim(Duration::ZERO).unwrap();
+    assert_eq!(read(&redis.open(), 0).unwrap(), [b"one"]);
+}
+
+/// Trimming is done in steps, and whoever trims may die between any two of them.
+#[test]
+fn a_trim_that_was_cut_short_is_gone_on_with() {
+    let redis = Redis::start();
+    let journal = redis.open();
+    for number in 0..10 {
+        append(&journal, &[number]).unwrap();
+    }
+    assert!(compact(&journal, 7, b"base", History::Folded));
+    // What the first step does; an entry of one byte has two with its length.
+    let base: String = redis.ask(&["HGET", "{t}:tip", "base"]);
+    let words: Vec<&str> = base.split(' ').collect();
+    redis.ask::<()>(&["HSET", "{t}:tip", "trim_seq", words[1], "trim_bytes", words[2], "trim_chain", words[3]]);
+    for step in 0..3 {
+        let fresh = redis.open();
+        assert!(matches!(read(&fresh, 0), Err(Error::Folded { first: 7, .. })), "step {step}");
+        assert_eq!(fresh.load_base().unwrap(), Some((Seq(7), b"base".to_vec())));
+        assert_eq!(read(&fresh, 7).unwrap().len(), 3 + step);
+        append(&fresh, b"more").unwrap();
+        // A part of what the second one does.
+        redis.ask::<()>(&["XDEL", "{t}:log", &format!("{}-{}", 2 * (step + 1), step + 1)]);
+    }
+    journal.reclaim(Duration::from_secs(3600)).unwrap();
+    assert_eq!(redis.ask::<u64>(&["XLEN", "{t}:log"]), 6);
+    assert_eq!(read(&journal, 7).unwrap().len(), 6);
 }
 
 #[test]
@@ -125,7 +224,7 @@ fn a_handle_that_is_behind_a_compaction_can_append() {
     // Even when all of the log was given up, its end is known.
     assert!(compact(&behind, 12, b"base", History::Folded));
     behind.reclaim(Duration::ZERO).unwrap();
-    assert_eq!(redis.ask::<u64>(&["XLEN", "{t}:log"]), 0);
+    assert_eq!(redis.ask::<u64>(&["XLEN", "{t}:log"]), 1, "the last entry stays: it is where the end is");
     assert_eq!(append(&journal, b"on").unwrap(), 12);
     redis.ask::<()>(&["FLUSHALL"]);
     assert!(matches!(append(&behind, b"x"), Err(Error::Regressed { .. })));
