@@ -3,7 +3,8 @@
 //! The choice is a function of the view and the trial's number, and may change as the study grows. Its rules follow what
 //! `cargo xtask quality` measures (`docs/samplers.md`, "What `auto` does"). While trials are few, two samplers that learn
 //! from each other's trials take turns: a Gaussian process is the faster one where the objective is smooth and stops where
-//! it is not, densities go on nearly anywhere, and nobody knows beforehand which of the two an objective is for.
+//! it is not, densities go on nearly anywhere, and nobody knows beforehand which of the two an objective is for. With several
+//! objectives it is a population that goes on.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -197,18 +198,25 @@ impl Auto {
     /// The same for several objectives, where all trials have the same parameters.
     fn choose_front(complete: usize, running: usize, objectives: usize) -> (Plan, &'static str) {
         let crowd = objectives >= OBJECTIVES_MANY;
-        let (way, why) = match (complete < MANY, crowd) {
-            (true, true) => (Way::Tpe, "there are too many objectives for hypervolumes of a Gaussian process"),
+        match (complete < MANY, crowd) {
+            (true, true) => {
+                (Plan::All(Way::Tpe), "there are too many objectives for hypervolumes of a Gaussian process")
+            }
             (true, false) if running > CROWD => {
-                (Way::Tpe, "more trials are running than a Gaussian process can take into account")
+                (Plan::All(Way::Tpe), "more trials are running than a Gaussian process can take into account")
             }
-            (true, false) => (Way::Gp, "few trials: a Gaussian process makes the most of each"),
-            (false, true) => {
-                (Way::Nsga3, "many trials and many objectives: a population kept apart by reference points")
+            (true, false) => (
+                Plan::InTurn(Way::Gp, Way::Nsga2),
+                "few trials of several objectives: a Gaussian process, and a population along the front, in turn",
+            ),
+            (false, true) => (
+                Plan::All(Way::Nsga3),
+                "many trials and many objectives: a population kept apart by reference points",
+            ),
+            (false, false) => {
+                (Plan::All(Way::Nsga2), "many trials of several objectives: a population along the front")
             }
-            (false, false) => (Way::Nsga2, "many trials of several objectives: a population along the front"),
-        };
-        (Plan::All(way), why)
+        }
     }
 
     /// Whose turn a trial is.

@@ -45,7 +45,7 @@ fn it_chooses_by_what_there_is() {
         (1, 60, &numbers, "cmaes"),
         (1, 249, &mixed, "gp and tpe"),
         (1, 250, &mixed, "tpe"),
-        (2, 100, &numbers, "gp"),
+        (2, 100, &numbers, "gp and nsga2"),
         (2, 250, &numbers, "nsga2"),
         (4, 100, &numbers, "tpe"),
         (4, 250, &mixed, "nsga3"),
