@@ -22,7 +22,16 @@ pub const BOUND: f64 = 5.0;
 /// # Errors
 /// What the study says.
 pub fn suggest(trial: &mut Trial) -> trialog::Result<f64> {
-    NAMES.iter().try_fold(0.0, |sum, name| Ok(sum + trial.suggest_float(name, -BOUND..=BOUND)?.powi(2)))
+    suggest_some(trial, NAMES.len())
+}
+
+/// The same with the first `count` of the parameters.
+///
+/// # Errors
+/// What the study says.
+pub fn suggest_some(trial: &mut Trial, count: usize) -> trialog::Result<f64> {
+    let names = NAMES.iter().take(count);
+    names.into_iter().try_fold(0.0, |sum, name| Ok(sum + trial.suggest_float(name, -BOUND..=BOUND)?.powi(2)))
 }
 
 /// Asks for, evaluates and tells `n` trials, one after the other.

@@ -12,7 +12,7 @@ use serde_json::json;
 use trialog::samplers::{Gp, Proposal, Random, Sampler, Tpe, TpeOptions};
 use trialog::{ComponentSpec, Distribution, Storage, Study, StudyView, TrialNumber};
 use trialog_benches::decisions::{self, Course};
-use trialog_benches::{Clock, peak_mib, preload, run_trials, state_of_floats, suggest};
+use trialog_benches::{Clock, NAMES, peak_mib, preload, run_trials, state_of_floats, suggest, suggest_some};
 use trialog_journal::{Durability, History, Journal, Seq};
 use trialog_journal_file::{FileJournal, Options};
 use trialog_replay::State;
@@ -36,6 +36,8 @@ const MEASURES: &[(&str, Measure)] = &[
     ("tpe-ask-10k", tpe_ask),
     ("tpe-ask-100k", tpe_ask),
     ("tpe-ask-own-history", tpe_ask_own_history),
+    ("tpe-ask-dense-2", |given| tpe_ask_dense(given, 2)),
+    ("tpe-ask-dense-3", |given| tpe_ask_dense(given, 3)),
     ("tpe-univariate-ask", tpe_univariate_ask),
     ("tpe-univariate-ask-100k", tpe_univariate_ask),
     ("tpe-univariate-own-history", tpe_univariate_own_history),
@@ -288,11 +290,16 @@ fn worker(given: &Given) -> Result<(), BoxError> {
 
 /// The time of one ask and five suggestions; each trial is told before the next ask.
 fn time_asks(given: &Given, study: &Study) -> Result<(), BoxError> {
+    time_asks_of(given, study, NAMES.len())
+}
+
+/// The same with so many of the parameters.
+fn time_asks_of(given: &Given, study: &Study, params: usize) -> Result<(), BoxError> {
     let mut asks = Vec::new();
     for _ in 0..ASKS {
         let clock = Clock::start();
         let mut trial = study.ask()?;
-        let value = suggest(&mut trial)?;
+        let value = suggest_some(&mut trial, params)?;
         asks.push(clock.read().0 * 1e6);
         study.tell(&trial, value)?;
     }
@@ -324,6 +331,13 @@ fn tpe_ask_own_history(given: &Given) -> Result<(), BoxError> {
     let study = Storage::in_memory()?.study("bench").sampler(Tpe::default()).seed(1).create()?;
     run_trials(&study, given.n)?;
     time_asks(given, &study)
+}
+
+/// The same with few parameters, so that trials crowd the more: how many are within sight of a point grows with them.
+fn tpe_ask_dense(given: &Given, params: usize) -> Result<(), BoxError> {
+    let study = Storage::in_memory()?.study("bench").sampler(Tpe::default()).seed(1).create()?;
+    study.optimize(given.n, |trial| Ok(suggest_some(trial, params)?))?;
+    time_asks_of(given, &study, params)
 }
 
 /// Each of the five parameters on its own.

@@ -12,6 +12,7 @@ mod line;
 mod mixture;
 mod ranks;
 mod series;
+mod taylor;
 mod tree;
 mod widths;
 

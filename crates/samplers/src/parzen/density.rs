@@ -21,6 +21,9 @@ const BLOCK: usize = 256;
 /// A share this many nats below the sum is not seen in it.
 pub(super) const NEGLIGIBLE_NATS: f64 = 40.0;
 
+/// Ratios of densities that are closer than this, in nats, count as equal.
+pub(super) const EQUAL: f64 = 1e-6;
+
 /// Axes that are added up between two looks at whether any kernel of a block can still matter.
 const AXES_PER_LOOK: usize = 5;
 
@@ -68,7 +71,8 @@ impl<'a> Density<'a> {
     }
 
     /// The index of the point at which `other` has the largest `ln` density above this one; the first such point
-    /// if there are several.
+    /// if there are several. Ratios that differ by less than a millionth count as equal: points far away from all
+    /// observations have nothing but the priors to tell them apart, and so the same ratio but for a trace.
     ///
     /// A partial sum bounds this density from below and so the difference from above: the points race, the one
     /// with the largest bound goes on, and once that one has arrived no other can pass it.
@@ -110,7 +114,19 @@ impl<'a> Density<'a> {
             }
             match racers.get_mut(leader) {
                 Some(racer) if racer.next < blocks => advance(racer, leader),
-                _ => return leader,
+                Some(racer) => {
+                    let least = racer.bound - EQUAL;
+                    for (index, racer) in racers[..leader].iter_mut().enumerate() {
+                        while racer.bound >= least && racer.next < blocks {
+                            advance(racer, index);
+                        }
+                        if racer.bound >= least {
+                            return index;
+                        }
+                    }
+                    return leader;
+                }
+                None => return leader,
             }
         }
     }

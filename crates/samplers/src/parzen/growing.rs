@@ -26,6 +26,10 @@ use sums::Sums;
 /// With fewer observations than this the deviations may change with their number.
 const LEAST: usize = 2 * CELLS_MAX;
 
+/// How many ranks may be renewed for each time that the density was asked for. Where trials end in the order of their
+/// numbers, ranks change when one is no longer good, which of `n` trials happens once in `n / 25`.
+const RENEWED_PER_ASK: usize = 64;
+
 /// The observations of an axis that distinguishes kernels.
 #[derive(Clone, Debug)]
 struct GrowingAxis {
@@ -72,6 +76,8 @@ pub(crate) struct Growing {
     /// have grown or fallen.
     risen: usize,
     fallen: usize,
+    /// How often it was asked since then.
+    asked: usize,
 }
 
 /// An observation cannot be had here: its value is outside the range or off the grid.
@@ -112,11 +118,13 @@ impl Growing {
             Form::Choices(_) => Extent::Choices,
         });
         let extents = extents.collect();
+        let smooth = forms.iter().enumerate().filter(|(_, axis)| matches!(axis.form, Form::Units { .. }));
+        let smooth = smooth.map(|(at, _)| at).collect();
         let sums = Sums::of(&forms, options).map(Box::new);
         if let (Some(_), [GrowingAxis { form: Form::Units { order, .. }, .. }]) = (&sums, &mut forms[..]) {
             *order = Some(BTreeSet::new());
         }
-        let tree = if sums.is_some() { Tree::flat(extents) } else { Tree::new(extents) };
+        let tree = if sums.is_some() { Tree::flat(extents) } else { Tree::new(extents, smooth) };
         Some(Growing {
             axes: axes.to_vec(),
             options,
@@ -130,6 +138,7 @@ impl Growing {
             is_stale: false,
             risen: 0,
             fallen: 0,
+            asked: 0,
         })
     }
 
@@ -169,6 +178,7 @@ impl Growing {
             *order = has_order.then(keys);
         }
         self.tree.load(&kept, &factors, &places);
+        (self.risen, self.fallen, self.asked) = (0, 0, 0);
         if let Some(sums) = &mut self.sums {
             sums.forget();
         }
@@ -344,9 +354,9 @@ impl Growing {
         if let Some(sums) = &mut self.sums {
             // It is what knows of ranks here.
             sums.refresh(&self.tree, &self.ranks);
-        } else if self.risen + self.fallen > 16.max(n / 128) {
+        } else if self.risen + self.fallen > 0 && self.asked >= n / RENEWED_PER_ASK {
             self.tree.renew_ranks(|number| self.ranks.rank(number));
-            (self.risen, self.fallen) = (0, 0);
+            (self.risen, self.fallen, self.asked) = (0, 0, 0);
         }
     }
 }

@@ -1,14 +1,14 @@
 //! A set of trial numbers that knows how many of its members are below any number.
 
-/// Bits per word, and words between two counts that are kept.
+/// Bits per word.
 const WORD: usize = 64;
-const STRIDE: usize = 8;
 
 /// A set of numbers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ranks {
     words: Vec<u64>,
-    /// How many members are in all words before each stride.
+    /// How many members are in all words before each word: more to change than with one count for several words, which
+    /// happens once per trial, and less to add up, which happens for every kernel that is looked at.
     before: Vec<u32>,
     len: usize,
 }
@@ -56,13 +56,12 @@ impl Ranks {
     pub(super) fn insert(&mut self, number: u32) {
         let word = number as usize / WORD;
         if word >= self.words.len() {
-            let words = (word / STRIDE + 1) * STRIDE;
-            self.words.resize(words, 0);
-            self.before.resize(words / STRIDE, self.len as u32);
+            self.words.resize(word + 1, 0);
+            self.before.resize(word + 1, self.len as u32);
         }
         self.words[word] |= 1 << (number as usize % WORD);
         self.len += 1;
-        self.before[word / STRIDE + 1..].iter_mut().for_each(|before| *before += 1);
+        self.before[word + 1..].iter_mut().for_each(|before| *before += 1);
     }
 
     /// Takes a member out.
@@ -70,19 +69,16 @@ impl Ranks {
         let word = number as usize / WORD;
         self.words[word] &= !(1 << (number as usize % WORD));
         self.len -= 1;
-        self.before[word / STRIDE + 1..].iter_mut().for_each(|before| *before -= 1);
+        self.before[word + 1..].iter_mut().for_each(|before| *before -= 1);
     }
 
     /// How many members are below the number.
     #[inline]
     pub(super) fn rank(&self, number: u32) -> usize {
         let word = number as usize / WORD;
-        let Some(&before) = self.before.get(word / STRIDE) else { return self.len };
-        let full = &self.words[word / STRIDE * STRIDE..word];
+        let Some(&before) = self.before.get(word) else { return self.len };
         let part = self.words[word] & ((1 << (number as usize % WORD)) - 1);
-        before as usize
-            + full.iter().map(|word| word.count_ones() as usize).sum::<usize>()
-            + part.count_ones() as usize
+        before as usize + part.count_ones() as usize
     }
 }
 

@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use super::taylor::{Between, Place, Taylor};
+
 /// Kernels per leaf.
 pub(super) const LEAF: usize = 64;
 
@@ -15,6 +17,9 @@ const NONE: u32 = u32::MAX;
 
 /// How far apart, in deviations, two choices count as when it is decided where to cut.
 const CHOICES_APART: f64 = 4.0;
+
+/// A node whose half diagonal is longer than this, in deviations, has no moments: they would say nothing.
+const REACH_MAX: f64 = 2.0;
 
 /// How the places of an axis are to be read where it is decided where to cut.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +49,8 @@ pub(super) struct Node {
     pub(super) mass: f64,
     /// The sum of factor times rank; ranks are those of when each was entered or last renewed.
     pub(super) moment: f64,
+    /// Whether it has moments.
+    has_moments: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,12 +82,19 @@ pub(super) struct Tree {
     nodes: Vec<Node>,
     /// For each node and axis the lowest and the highest place.
     boxes: Vec<[f64; 2]>,
+    /// The axes along which places are in deviations and a kernel is normal, and moments along them: for each node its
+    /// centre, and its moments about it.
+    smooth: Vec<usize>,
+    taylor: Option<Taylor>,
+    centres: Vec<Place>,
+    moments: Vec<f64>,
     /// For each axis the kernels' places, leaf by leaf.
     pub(super) places: Vec<Vec<f64>>,
     /// What a kernel's weight is multiplied by; 0 while it counts elsewhere.
     pub(super) factors: Vec<f64>,
     pub(super) numbers: Vec<u32>,
-    ranks: Vec<f64>,
+    /// Ranks as of when each was entered, or when they were last renewed.
+    pub(super) ranks: Vec<f64>,
     /// The factors that kernels would have here, those elsewhere too.
     own_factors: Vec<f64>,
     slots: Vec<u32>,
@@ -95,11 +109,15 @@ pub(super) struct Tree {
 impl Tree {
     pub(super) const ROOT: u32 = 0;
 
-    /// The tree without kernels.
-    pub(super) fn new(extents: Vec<Extent>) -> Tree {
+    /// The tree without kernels. Along the `smooth` axes places are in deviations and a kernel is normal.
+    pub(super) fn new(extents: Vec<Extent>, smooth: Vec<usize>) -> Tree {
         let dims = extents.len();
         let mut tree = Tree {
             extents,
+            taylor: Taylor::new(smooth.len()),
+            smooth,
+            centres: Vec::new(),
+            moments: Vec::new(),
             nodes: Vec::new(),
             boxes: Vec::new(),
             places: vec![Vec::new(); dims],
@@ -121,7 +139,7 @@ impl Tree {
 
     /// Columns without a tree, for kernels that are never asked for by where they are.
     pub(super) fn flat(extents: Vec<Extent>) -> Tree {
-        Tree { is_flat: true, ..Tree::new(extents) }
+        Tree { is_flat: true, ..Tree::new(extents, Vec::new()) }
     }
 
     fn dims(&self) -> usize {
@@ -170,6 +188,7 @@ impl Tree {
             }
             let Kind::Inner { axis, at, children } = self.nodes[node as usize].kind else { break };
             self.nodes[node as usize].count += 1;
+            self.add_moments(node, places, factor, rank);
             let place = places.get(axis as usize).copied().unwrap_or(f64::from(number));
             let next = children[usize::from(place > at)];
             let (here, there) =
@@ -185,6 +204,7 @@ impl Tree {
         if count < LEAF {
             self.put(leaf as usize * LEAF + count, number, places, factor, rank, true);
             self.nodes[node as usize].count += 1;
+            self.add_moments(node, places, factor, rank);
             self.renew_upwards(node);
         } else {
             let (mut rows, mut coordinates) = self.gather(node);
@@ -228,6 +248,7 @@ impl Tree {
             up = self.nodes[up as usize].parent;
         }
         self.renew_upwards(node);
+        self.renew_moments_upwards(node);
     }
 
     /// Says whether a kernel counts here or elsewhere.
@@ -235,7 +256,9 @@ impl Tree {
         let Some(slot) = self.slot(number) else { return };
         self.factors[slot] = if counts { self.own_factors[slot] } else { 0.0 };
         if !self.is_flat {
-            self.renew_upwards(self.leaf_nodes[slot / LEAF]);
+            let leaf = self.leaf_nodes[slot / LEAF];
+            self.renew_upwards(leaf);
+            self.renew_moments_upwards(leaf);
         }
     }
 
@@ -255,12 +278,16 @@ impl Tree {
                 }
             }
         }
-        order.into_iter().rev().for_each(|node| self.renew(node));
+        for node in order.into_iter().rev() {
+            self.renew(node);
+            self.renew_moments(node);
+        }
     }
 
     /// Builds the tree of kernels anew; `places` has the places of each in turn.
     pub(super) fn load(&mut self, numbers: &[u32], factors: &[f64], places: &[f64]) {
-        *self = Tree { is_flat: self.is_flat, ..Tree::new(std::mem::take(&mut self.extents)) };
+        let (extents, smooth) = (std::mem::take(&mut self.extents), std::mem::take(&mut self.smooth));
+        *self = Tree { is_flat: self.is_flat, ..Tree::new(extents, smooth) };
         let dims = self.dims();
         if self.is_flat {
             self.numbers.clear();
@@ -355,6 +382,97 @@ impl Tree {
         (node.mass, node.moment) = (mass, moment);
     }
 
+    /// How far a place is from a node's centre along the smooth axes.
+    fn beyond_centre(&self, node: u32, places: impl Fn(usize) -> f64) -> Place {
+        let mut distance = self.centres[node as usize];
+        for (distance, &axis) in distance.iter_mut().zip(&self.smooth) {
+            *distance = places(axis) - *distance;
+        }
+        distance
+    }
+
+    fn add_moments(&mut self, node: u32, places: &[f64], factor: f64, rank: f64) {
+        let Some(taylor) = self.taylor.as_ref().filter(|_| self.nodes[node as usize].has_moments) else { return };
+        let distance = self.beyond_centre(node, |axis| places[axis]);
+        let len = taylor.len();
+        taylor.add(&mut self.moments[node as usize * len..][..len], &distance, factor, rank);
+    }
+
+    /// Takes a node's moments anew, from its kernels.
+    fn renew_moments(&mut self, node: u32) {
+        if !self.nodes[node as usize].has_moments {
+            return;
+        }
+        let Some(taylor) = self.taylor.take() else { return };
+        let len = taylor.len();
+        let mut sums = std::mem::take(&mut self.moments);
+        let own = &mut sums[node as usize * len..][..len];
+        own.fill(0.0);
+        let mut stack = vec![node];
+        while let Some(next) = stack.pop() {
+            match self.nodes[next as usize].kind {
+                Kind::Inner { children, .. } => stack.extend(children),
+                Kind::Leaf(leaf) => {
+                    for slot in self.slots_of(next, leaf) {
+                        let distance = self.beyond_centre(node, |axis| self.places[axis][slot]);
+                        taylor.add(own, &distance, self.factors[slot], self.ranks[slot]);
+                    }
+                }
+            }
+        }
+        (self.moments, self.taylor) = (sums, Some(taylor));
+    }
+
+    fn renew_moments_upwards(&mut self, mut node: u32) {
+        while node != NONE {
+            self.renew_moments(node);
+            node = self.nodes[node as usize].parent;
+        }
+    }
+
+    /// Gives a new node moments if it is small enough.
+    fn begin_moments(&mut self, node: u32, rows: &[Row], coordinates: &[f64]) {
+        let Some(taylor) = &self.taylor else { return };
+        let mut centre = Place::default();
+        let mut square = 0.0;
+        for (centre, &axis) in centre.iter_mut().zip(&self.smooth) {
+            let [low, high] = self.bounds(node)[axis];
+            *centre = 0.5 * (low + high);
+            square += (0.5 * (high - low)) * (0.5 * (high - low));
+        }
+        let is_small = !rows.is_empty() && square <= REACH_MAX * REACH_MAX;
+        self.nodes[node as usize].has_moments = is_small;
+        if !is_small {
+            return;
+        }
+        self.centres[node as usize] = centre;
+        let len = taylor.len();
+        self.moments[node as usize * len..][..len].fill(0.0);
+        for row in rows {
+            let factor = if row.counts { row.factor } else { 0.0 };
+            self.add_moments(node, &coordinates[row.at as usize..], factor, row.rank);
+        }
+    }
+
+    /// Between what the sums of a node lie at a point, and `|t|^2`, from its moments, if it has any and they say something.
+    #[inline]
+    pub(super) fn between(&self, node: u32, point: &Place) -> Option<(Between, f64)> {
+        let taylor = self.taylor.as_ref().filter(|_| self.nodes[node as usize].has_moments)?;
+        let (centre, bounds) = (&self.centres[node as usize], self.bounds(node));
+        let (mut t, mut square, mut reach) = (Place::default(), 0.0, 0.0);
+        for (at, &axis) in self.smooth.iter().enumerate() {
+            let [low, high] = bounds[axis];
+            t[at] = point[at] - centre[at];
+            square += t[at] * t[at];
+            reach += t[at].abs() * f64::max(high - centre[at], centre[at] - low);
+        }
+        if reach > taylor.reach_max() {
+            return None;
+        }
+        let len = taylor.len();
+        Some((taylor.between(&self.moments[node as usize * len..][..len], &t, reach), square))
+    }
+
     fn renew_upwards(&mut self, mut node: u32) {
         while node != NONE {
             self.renew(node);
@@ -391,13 +509,17 @@ impl Tree {
     }
 
     fn new_node(&mut self, parent: u32) -> u32 {
-        let fresh = Node { parent, kind: Kind::Leaf(NONE), count: 0, mass: 0.0, moment: 0.0 };
+        let fresh = Node { parent, kind: Kind::Leaf(NONE), count: 0, mass: 0.0, moment: 0.0, has_moments: false };
         if let Some(node) = self.free_nodes.pop() {
             self.nodes[node as usize] = fresh;
             return node;
         }
         self.nodes.push(fresh);
         self.boxes.resize(self.nodes.len() * self.dims(), [f64::INFINITY, f64::NEG_INFINITY]);
+        if let Some(taylor) = &self.taylor {
+            self.centres.resize(self.nodes.len(), Place::default());
+            self.moments.resize(self.nodes.len() * taylor.len(), 0.0);
+        }
         (self.nodes.len() - 1) as u32
     }
 
@@ -428,6 +550,7 @@ impl Tree {
             }
             self.boxes[node as usize * dims + axis] = bounds;
         }
+        self.begin_moments(node, rows, coordinates);
         if rows.len() <= LEAF {
             self.become_leaf(node, rows, coordinates);
             self.renew(node);

@@ -4,23 +4,23 @@
 //! by leaf, until the intervals no longer overlap (branch and bound). A point beside many observations is out of the race
 //! after the first leaves, and only those that are left look at all that they can see.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
-
 use libm::log;
-use trialog_numerics::{HALF_LN_TAU, exp};
+use trialog_numerics::{HALF_LN_TAU, exp, ln, narrow_mass_excess};
 
 use super::{Form, Growing, GrowingAxis, LEAST};
-use crate::parzen::density::{Density, NEGLIGIBLE_NATS, q_of_cell_beyond_bound};
+use crate::parzen::density::{Density, EQUAL, NEGLIGIBLE_NATS, q_of_cell_beyond_bound};
 use crate::parzen::mixture::{FULL, Mixture, Ramp, choice_probabilities};
+use crate::parzen::taylor::Place;
 use crate::parzen::tree::{Kind, LEAF, Tree};
 use crate::parzen::widths::Widths;
 
-/// Ratios closer than this, in nats and relative to their size, are for the plain computation to decide.
-const CLOSE: f64 = 1e-8;
+/// How far a ratio may be off, in nats and relative to its size. What this leaves open is for the plain computation to
+/// decide.
+const CLOSE: f64 = 5e-9;
 
-/// A node that adds less than this of what is there already cannot be seen.
-const UNSEEN: f64 = 1e-17;
+/// A node that adds less than this of what is there already is not seen. Of a hundred thousand such nodes no more than a tenth of
+/// [`CLOSE`] is left out.
+const UNSEEN: f64 = 5e-15;
 
 /// An exponent this large is too near to the end of the doubles.
 const EXPONENT_MAX: f64 = 600.0;
@@ -28,12 +28,15 @@ const EXPONENT_MAX: f64 = 600.0;
 /// A node whose kernels' shares may be this many nats apart is not bounded from below.
 const LOOSE: f64 = 12.0;
 
+/// Nodes are opened together if their bounds are as far apart as this part of the farthest.
+const WIDE: f64 = 0.4;
+
 /// What the race of some points came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// This one has the largest ratio, and no other point comes close.
+    /// This one has the largest ratio, or is the first of those that equal it.
     Winner(usize),
-    /// One of these has, and they are too close to tell.
+    /// One of these is, and it is too close to tell.
     Close(Vec<usize>),
     /// Nothing can be said.
     Unknown,
@@ -56,6 +59,10 @@ pub(super) enum Coordinate<'a> {
 /// A point before the density.
 pub(super) struct Probe<'a> {
     pub(super) coordinates: Vec<Coordinate<'a>>,
+    /// The numbers among them, and the middles of cells, as far as there is room.
+    place: Place,
+    /// All of them, if they are numbers without a grid.
+    numbers: Vec<f64>,
     /// `ln` of the prior's kernel.
     pub(super) log_prior: f64,
     /// The exponent of a kernel with `q = 0`, relative to the prior's.
@@ -67,11 +74,11 @@ pub(super) struct Probe<'a> {
 pub(super) struct Runner {
     /// Which point it is.
     point: usize,
-    /// What is known exactly.
+    /// The share of the prior and of the wide kernels, which the density is no less than.
+    apart: f64,
+    /// What is known exactly. At first the newest observations are missing what the line gives them too much.
     exact: f64,
-    open: BinaryHeap<Open>,
-    /// How many leaves were opened.
-    leaves: usize,
+    open: Vec<Open>,
     pub(super) low: f64,
     pub(super) high: f64,
     /// By how much the other density is above the prior's kernel there.
@@ -84,8 +91,17 @@ pub(super) struct Runner {
 impl Runner {
     /// One of which everything is known.
     pub(super) fn arrived(point: usize, exact: f64) -> Runner {
-        let (open, leaves) = (BinaryHeap::new(), 0);
-        Runner { point, exact, open, leaves, low: exact, high: exact, above: 0.0, least: 0.0, most: 0.0 }
+        Runner {
+            point,
+            apart: exact,
+            exact,
+            open: Vec::new(),
+            low: exact,
+            high: exact,
+            above: 0.0,
+            least: 0.0,
+            most: 0.0,
+        }
     }
 
     fn measure(&mut self) {
@@ -102,32 +118,20 @@ struct Open {
     high: f64,
 }
 
-impl Ord for Open {
-    fn cmp(&self, other: &Open) -> Ordering {
-        self.high.total_cmp(&other.high).then(self.node.cmp(&other.node))
+impl Open {
+    fn width(&self) -> f64 {
+        self.high - self.low
     }
 }
-
-impl PartialOrd for Open {
-    fn partial_cmp(&self, other: &Open) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Open {
-    fn eq(&self, other: &Open) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Open {}
 
 impl Growing {
-    /// At which of the points `other` has the largest `ln` density above this one.
+    /// At which of the points `other` has the largest `ln` density above this one, in the sense of
+    /// [`Density::largest_log_ratio`].
     pub(crate) fn largest_log_ratio(&mut self, other: &Density<'_>, points: &[Vec<f64>]) -> Outcome {
         if self.len() < LEAST {
             return Outcome::Unknown;
         }
+        self.asked += 1;
         self.refresh();
         for GrowingAxis { index, form } in &mut self.forms {
             points.iter().for_each(|point| form.fill_row(point[*index]));
@@ -136,12 +140,12 @@ impl Growing {
         let scale = Scale::new(ramp, self);
         let others = other.log_densities(points);
         let probes: Vec<Probe<'_>> = points.iter().map(|point| self.probe(point)).collect();
-        let exact = self.sums_apart(ramp, &probes, points);
+        let apart = self.sums_apart(ramp, &probes, points);
         // Equal points have equal densities, and the first of them stands for all.
         let racing: Vec<usize> = (0..points.len()).filter(|&at| !points[..at].contains(&points[at])).collect();
         let usable = |at: &usize| {
             let probe = &probes[*at];
-            others[*at].is_finite() && probe.base < EXPONENT_MAX && exact[*at].is_finite()
+            others[*at].is_finite() && probe.base < EXPONENT_MAX && apart[*at].is_finite()
         };
         if !racing.iter().all(usable) {
             return Outcome::Unknown;
@@ -150,9 +154,12 @@ impl Growing {
             Some(sums) => {
                 let probes: Vec<&Probe<'_>> = racing.iter().map(|&at| &probes[at]).collect();
                 let shares = sums.at(&probes, (&self.tree, &self.ranks), &scale);
-                racing.iter().zip(shares).map(|(&at, share)| Runner::arrived(at, exact[at] + share)).collect()
+                racing.iter().zip(shares).map(|(&at, share)| Runner::arrived(at, apart[at] + share)).collect()
             }
-            None => racing.iter().map(|&at| self.runner(at, exact[at], &scale)).collect(),
+            None => {
+                let newest = self.newest(&scale);
+                racing.iter().map(|&at| self.runner(at, apart[at], &probes[at], &newest, &scale)).collect()
+            }
         };
         for runner in &mut runners {
             runner.above = others[runner.point] - probes[runner.point].log_prior;
@@ -160,29 +167,33 @@ impl Growing {
         }
         loop {
             let mut leader = 0;
-            let mut rival: Option<usize> = None;
+            let mut rival = 0;
             for at in 1..runners.len() {
                 if runners[at].most > runners[leader].most {
-                    rival = Some(leader);
-                    leader = at;
-                } else if rival.is_none_or(|rival| runners[at].most > runners[rival].most) {
-                    rival = Some(at);
+                    (leader, rival) = (at, leader);
+                } else if rival == leader || runners[at].most > runners[rival].most {
+                    rival = at;
                 }
             }
-            let Runner { point, least: floor, .. } = runners[leader];
-            let close = CLOSE * (1.0 + others[point].abs() + probes[point].log_prior.abs());
-            let Some(rival) = rival else { return Outcome::Winner(point) };
+            let Runner { point, most: ceiling, .. } = runners[leader];
+            let floor = runners.iter().map(|runner| runner.least).fold(f64::NEG_INFINITY, f64::max);
             if !floor.is_finite() {
                 return Outcome::Unknown;
             }
-            if floor > runners[rival].most + close {
-                return Outcome::Winner(point);
+            // The largest ratio is between floor and ceiling, and those that may equal it are still in the race.
+            let close = CLOSE * (1.0 + others[point].abs() + probes[point].log_prior.abs());
+            let in_race = |runner: &Runner| runner.most >= floor - EQUAL - close;
+            let first = runners.iter().position(in_race).unwrap_or(leader);
+            let is_alone = first == leader && (rival == leader || !in_race(&runners[rival]));
+            if is_alone || runners[first].least >= ceiling - EQUAL + close {
+                return Outcome::Winner(runners[first].point);
             }
-            // The wider interval is narrowed.
+            // The widest interval that matters is narrowed.
             let width = |at: usize| runners[at].most - runners[at].least;
-            let next = if width(leader) >= width(rival) { leader } else { rival };
+            let wider = |a: usize, b: usize| if width(a) >= width(b) { a } else { b };
+            let next = wider(wider(leader, rival), first);
             if runners[next].open.is_empty() || width(next) <= 0.25 * close {
-                let near = runners.iter().filter(|runner| runner.most + close >= floor);
+                let near = runners.iter().filter(|runner| in_race(runner));
                 return Outcome::Close(near.map(|runner| runner.point).collect());
             }
             let next = &mut runners[next];
@@ -223,7 +234,14 @@ impl Growing {
     }
 
     pub(super) fn probe(&self, point: &[f64]) -> Probe<'_> {
-        let mut probe = Probe { coordinates: Vec::with_capacity(self.forms.len()), log_prior: 0.0, base: 0.0 };
+        let mut probe = Probe {
+            coordinates: Vec::with_capacity(self.forms.len()),
+            place: Place::default(),
+            numbers: Vec::with_capacity(self.forms.len()),
+            log_prior: 0.0,
+            base: 0.0,
+        };
+        let mut numbers = 0;
         for GrowingAxis { index, form } in &self.forms {
             let value = point[*index];
             probe.coordinates.push(match form {
@@ -236,6 +254,10 @@ impl Growing {
                     probe.log_prior += axis.log_prior(value);
                     let (middle, half) = axis.cell(value);
                     let middle = (middle - axis.low) / floor;
+                    if let Some(place) = probe.place.get_mut(numbers) {
+                        *place = middle;
+                    }
+                    numbers += 1;
                     if axis.has_grid() {
                         let half = half / floor;
                         // A cell has at most its width times the largest density in it.
@@ -254,90 +276,153 @@ impl Growing {
             });
         }
         probe.base -= probe.log_prior;
+        for coordinate in &probe.coordinates {
+            match *coordinate {
+                Coordinate::Number(x) => probe.numbers.push(x),
+                _ => {
+                    probe.numbers.clear();
+                    break;
+                }
+            }
+        }
         probe
     }
 
-    pub(super) fn runner(&self, point: usize, exact: f64, scale: &Scale) -> Runner {
-        let node = self.tree.node(Tree::ROOT);
-        let high = scale.most(node.mass, node.moment) * libm::exp(EXPONENT_MAX);
-        let mut open = BinaryHeap::with_capacity(64);
-        open.push(Open { node: Tree::ROOT, low: 0.0, high });
-        Runner { open, high: exact + high, ..Runner::arrived(point, exact) }
+    /// The newest observations, whose weight is 1 and not what the line beyond its end would give them: their places, and
+    /// what is to be added to their weights.
+    pub(super) fn newest(&self, scale: &Scale) -> Newest {
+        let mut newest = Newest { places: vec![Vec::new(); self.forms.len()], weights: Vec::new() };
+        let Ramp { length, start, slope } = scale.ramp;
+        if slope > 0.0 {
+            for number in self.ranks.from(self.ranks.start_of_last(FULL)) {
+                let rank = self.ranks.rank(number);
+                let Some(slot) = self.tree.slot(number).filter(|_| rank >= length) else { continue };
+                newest.weights.push(self.tree.factors[slot] * (1.0 - (start + slope * rank as f64)));
+                newest.places.iter_mut().zip(&self.tree.places).for_each(|(to, from)| to.push(from[slot]));
+            }
+        }
+        newest
     }
 
-    /// Opens nodes, those that may add most first: one leaf, or more of them the more were opened before.
+    /// A point at the start, of which the share of the prior and of the wide kernels is known.
+    pub(super) fn runner(
+        &self,
+        point: usize,
+        apart: f64,
+        probe: &Probe<'_>,
+        newest: &Newest,
+        scale: &Scale,
+    ) -> Runner {
+        let root = self.interval(Tree::ROOT, probe, scale, scale.sight(probe, apart));
+        let mut open = Vec::with_capacity(64);
+        open.push(root);
+        let places = newest.places.iter().map(Vec::as_slice);
+        let exact = apart + scale.sum(probe, places, |k| newest.weights[k], newest.weights.len(), apart);
+        Runner { open, exact, high: apart + root.high, ..Runner::arrived(point, apart) }
+    }
+
+    /// Opens the nodes whose bounds are farthest apart, and of what is in them again those whose bounds are.
     pub(super) fn advance(&self, runner: &mut Runner, probe: &Probe<'_>, scale: &Scale) {
-        let upto = runner.leaves + 1 + runner.leaves / 4;
-        while runner.leaves < upto
-            && let Some(Open { node, .. }) = runner.open.pop()
-        {
+        let widest = runner.open.iter().map(Open::width).fold(0.0, f64::max);
+        let (sight, least) = (scale.sight(probe, runner.low), UNSEEN * runner.low);
+        let mut at = 0;
+        while let Some(&Open { node, .. }) = runner.open.get(at).filter(|_| widest > 0.0) {
+            if runner.open[at].width() < WIDE * widest {
+                at += 1;
+                continue;
+            }
+            runner.open.swap_remove(at);
             match self.tree.node(node).kind {
                 Kind::Leaf(leaf) => {
-                    runner.exact += self.leaf_sum(node, leaf, probe, scale, runner.exact);
-                    runner.leaves += 1;
+                    runner.exact += self.leaf_sum(node, leaf, probe, scale, runner.low);
                 }
                 Kind::Inner { children, .. } => {
-                    let children = children.map(|child| self.interval(child, probe, scale));
-                    runner.open.extend(children.into_iter().filter(|open| open.high > UNSEEN * runner.exact));
+                    for child in children {
+                        let open = self.interval(child, probe, scale, sight);
+                        if open.high > least {
+                            runner.open.push(open);
+                        }
+                    }
                 }
             }
         }
         // Taken anew each time: what is added and taken away again leaves traces.
-        runner.low = runner.exact + runner.open.iter().map(|open| open.low).sum::<f64>();
+        let low = runner.exact + runner.open.iter().map(|open| open.low).sum::<f64>();
+        runner.low = low.max(runner.apart);
         runner.high = runner.exact + runner.open.iter().map(|open| open.high).sum::<f64>();
     }
 
     /// Between what a node's sum lies, relative to the prior.
-    fn interval(&self, node: u32, probe: &Probe<'_>, scale: &Scale) -> Open {
-        let (mut nearest, mut farthest) = (0.0, 0.0);
-        for (coordinate, &[low, high]) in probe.coordinates.iter().zip(self.tree.bounds(node)) {
-            let (near, far) = coordinate.q_between(low, high);
-            nearest += near;
-            farthest += far;
+    ///
+    /// Beyond `sight`, as most are, it adds no more than a trace to what is known, whatever it weighs.
+    fn interval(&self, node: u32, probe: &Probe<'_>, scale: &Scale, sight: f64) -> Open {
+        let bounds = self.tree.bounds(node);
+        let mut nearest = 0.0;
+        if probe.numbers.is_empty() {
+            for (coordinate, &[low, high]) in probe.coordinates.iter().zip(bounds) {
+                nearest += coordinate.q_between(low, high).0;
+            }
+        } else {
+            for (x, [low, high]) in probe.numbers.iter().zip(bounds) {
+                let near = f64::max(low - x, x - high).max(0.0);
+                nearest += near * near;
+            }
         }
-        // Out of sight of the prior whatever the node weighs, as most are.
-        if 0.5 * nearest > probe.base + scale.log_out_of_sight {
+        if nearest > sight {
             return Open { node, low: 0.0, high: 0.0 };
         }
+        if let Some(open) = self.interval_by_moments(node, probe, scale) {
+            return open;
+        }
+        let axes = probe.coordinates.iter().zip(bounds);
+        let farthest: f64 = axes.map(|(coordinate, &[low, high])| coordinate.q_between(low, high).1).sum();
         let tree_node = self.tree.node(node);
         let high = scale.most(tree_node.mass, tree_node.moment) * exp(probe.base - 0.5 * nearest);
         let low = if 0.5 * (farthest - nearest) < LOOSE {
-            scale.least(tree_node.mass, tree_node.moment) * exp(probe.base - 0.5 * farthest)
+            scale.least([tree_node.mass, tree_node.moment], tree_node.mass) * exp(probe.base - 0.5 * farthest)
         } else {
             0.0
         };
         Open { node, low, high }
     }
 
-    /// What a leaf's kernels add up to, relative to the prior.
+    /// The same from a node's moments, where they are of use. Along the other axes it is the bounds of `q` that count.
+    fn interval_by_moments(&self, node: u32, probe: &Probe<'_>, scale: &Scale) -> Option<Open> {
+        let (sums, square) = self.tree.between(node, &probe.place)?;
+        let (mut least, mut most) = (square, square);
+        for (coordinate, &[low, high]) in probe.coordinates.iter().zip(self.tree.bounds(node)) {
+            let (near, far) = coordinate.q_beside_square(low, high)?;
+            least += near;
+            most += far;
+        }
+        let top = exp(probe.base - 0.5 * least);
+        let bottom = if most == least { top } else { exp(probe.base - 0.5 * most) };
+        let [mass, moment] = sums.high;
+        let high = top * scale.most(mass, moment);
+        let low = bottom * scale.least(sums.low, mass);
+        Some(Open { node, low, high })
+    }
+
+    /// What a leaf's kernels add up to, relative to the prior, with weights on the line.
     fn leaf_sum(&self, node: u32, leaf: u32, probe: &Probe<'_>, scale: &Scale, known: f64) -> f64 {
         let slots = self.tree.slots_of(node, leaf);
-        let mut all = [0.0; LEAF];
-        let q = &mut all[..slots.len()];
-        for (coordinate, column) in probe.coordinates.iter().zip(&self.tree.places) {
-            coordinate.add_to(q, &column[slots.clone()]);
+        let (start, count) = (slots.start, slots.len());
+        let places = self.tree.places.iter().map(|column| &column[slots.clone()]);
+        let Ramp { start: lowest, slope, .. } = scale.ramp;
+        let factors = &self.tree.factors[slots.clone()];
+        if scale.risen + scale.fallen == 0.0 {
+            let ranks = &self.tree.ranks[slots.clone()];
+            return scale.sum(probe, places, |k| factors[k] * (lowest + slope * ranks[k]), count, known);
         }
-        // As much as any kernel may weigh; a kernel at the end of the range has half of its mass in it.
-        let log_heaviest = scale.log_heaviest + std::f64::consts::LN_2 * probe.coordinates.len() as f64;
-        let limit = 2.0 * (probe.base + log_heaviest - log(known) + NEGLIGIBLE_NATS);
-        let mut sum = 0.0;
-        for (k, &q) in q.iter().enumerate() {
-            let slot = slots.start + k;
-            let factor = self.tree.factors[slot];
-            if !(q < limit && factor > 0.0) {
-                continue;
-            }
-            let mut q = q;
-            for (coordinate, column) in probe.coordinates.iter().zip(&self.tree.places) {
-                if let Coordinate::Cell { middle, half } = coordinate {
-                    q += q_of_cell_beyond_bound(middle - column[slot], *half);
-                }
-            }
-            let weight = scale.ramp.weight(self.ranks.rank(self.tree.numbers[slot]));
-            sum += weight * factor * exp(probe.base - 0.5 * q);
-        }
-        sum / scale.prior_weight
+        let rank = |k: usize| self.ranks.rank(self.tree.numbers[start + k]) as f64;
+        scale.sum(probe, places, |k| factors[k] * (lowest + slope * rank(k)), count, known)
     }
+}
+
+/// See [`Growing::newest`].
+pub(super) struct Newest {
+    places: Vec<Vec<f64>>,
+    weights: Vec<f64>,
 }
 
 /// Weights relative to the prior's.
@@ -345,7 +430,7 @@ pub(super) struct Scale {
     pub(super) ramp: Ramp,
     pub(super) prior_weight: f64,
     log_heaviest: f64,
-    /// All observations together, as heavy as they can be, cannot be seen beside the prior from this exponent on.
+    /// All observations together, as heavy as they can be, cannot be seen beside the prior from this many nats on.
     log_out_of_sight: f64,
     risen: f64,
     fallen: f64,
@@ -360,10 +445,15 @@ impl Scale {
             ramp: line,
             prior_weight,
             log_heaviest: -log(prior_weight),
-            log_out_of_sight: log(growing.tree.node(Tree::ROOT).mass / prior_weight / UNSEEN).max(0.0),
+            log_out_of_sight: log(growing.tree.node(Tree::ROOT).mass / prior_weight / UNSEEN),
             risen: growing.risen as f64,
             fallen: growing.fallen as f64,
         }
+    }
+
+    /// From which `q` on all observations together cannot be seen beside what is known at a point.
+    fn sight(&self, probe: &Probe<'_>, known: f64) -> f64 {
+        2.0 * (probe.base + self.log_out_of_sight - log(known))
     }
 
     /// No less than the weight of a node. Along the line a weight is `start + slope rank`, and a rank is what it was
@@ -372,11 +462,50 @@ impl Scale {
         (self.ramp.start * mass + self.ramp.slope * (moment + self.risen * mass)) / self.prior_weight
     }
 
-    /// No more than the weight of a node: the line goes beyond 1 for the newest observations, which have 1.
-    fn least(&self, mass: f64, moment: f64) -> f64 {
-        let line = self.ramp.start * mass + self.ramp.slope * (moment - self.fallen * mass);
-        let beyond = 1.0 + self.ramp.slope * FULL as f64;
-        f64::max(line, self.ramp.start * mass) / (beyond * self.prior_weight)
+    /// No more than the weight of a node, from lower bounds of its mass and moment and an upper one of the mass.
+    fn least(&self, [mass, moment]: [f64; 2], mass_most: f64) -> f64 {
+        let by_rank = (moment - self.fallen * mass_most).max(0.0);
+        (self.ramp.start * mass + self.ramp.slope * by_rank) / self.prior_weight
+    }
+
+    /// What up to a leaf's worth of kernels add up to, relative to the prior: their places along each axis, and their weights. Those
+    /// that cannot be seen beside what is known are left out.
+    fn sum<'a>(
+        &self,
+        probe: &Probe<'_>,
+        places: impl Iterator<Item = &'a [f64]> + Clone,
+        weight: impl Fn(usize) -> f64,
+        count: usize,
+        known: f64,
+    ) -> f64 {
+        let mut all = [0.0; LEAF];
+        let q = &mut all[..count];
+        for (coordinate, places) in probe.coordinates.iter().zip(places.clone()) {
+            coordinate.add_to(q, places);
+        }
+        // As much as any kernel may weigh; a kernel at the end of the range has half of its mass in it.
+        let log_heaviest = self.log_heaviest + std::f64::consts::LN_2 * probe.coordinates.len() as f64;
+        let limit = 2.0 * (probe.base + log_heaviest - log(known) + NEGLIGIBLE_NATS);
+        let (mut near, mut shares) = ([0_u8; LEAF], [0.0; LEAF]);
+        let mut seen = 0;
+        for (k, &q) in q.iter().enumerate() {
+            // Written without a branch, because which kernels are near is hard to predict.
+            shares[seen % LEAF] = q;
+            near[seen % LEAF] = k as u8;
+            seen += usize::from(q < limit);
+        }
+        let (near, shares) = (&near[..seen], &mut shares[..seen]);
+        for (coordinate, places) in probe.coordinates.iter().zip(places) {
+            if let Coordinate::Cell { middle, half } = coordinate {
+                for (q, &k) in shares.iter_mut().zip(near) {
+                    *q += q_of_cell_beyond_bound(middle - places[usize::from(k)], *half);
+                }
+            }
+        }
+        for share in shares.iter_mut() {
+            *share = exp(probe.base - 0.5 * *share);
+        }
+        shares.iter().zip(near).map(|(share, &k)| share * weight(usize::from(k))).sum::<f64>() / self.prior_weight
     }
 }
 
@@ -419,6 +548,22 @@ impl Coordinate<'_> {
                     (miss, miss)
                 }
             }
+        }
+    }
+
+    /// Bounds of what is in `q` besides the squared distance of a number, or of a cell's middle; none where nothing close can
+    /// be said.
+    fn q_beside_square(&self, low: f64, high: f64) -> Option<(f64, f64)> {
+        match *self {
+            Coordinate::Number(_) => Some((0.0, 0.0)),
+            Coordinate::Cell { middle, half } => {
+                let near = f64::max(low - middle, middle - high).max(0.0);
+                let far = f64::max(high - middle, middle - low);
+                // The excess rises with the distance: it is the mean of `cosh(distance s) exp(-s^2 / 2)` over the cell.
+                let [near, far] = [narrow_mass_excess(near, half)?, narrow_mass_excess(far, half)?];
+                Some((-2.0 * ln(1.0 + far), -2.0 * ln(1.0 + near)))
+            }
+            Coordinate::Row(..) | Coordinate::Choice(..) => Some(self.q_between(low, high)),
         }
     }
 

@@ -64,20 +64,21 @@ fn check(growing: &mut Growing, plain: &Mixture, below: &Mixture, points: &[Vec<
     assert_eq!(n, plain.observations());
     let scale = Scale::new(growing.weights.ramp(n), growing);
     let probes: Vec<Probe<'_>> = points.iter().map(|point| growing.probe(point)).collect();
-    let exact = growing.sums_apart(growing.weights.ramp(n), &probes, points);
+    let apart = growing.sums_apart(growing.weights.ramp(n), &probes, points);
     let shares = growing.sums.as_ref().map(|sums| {
         let probes: Vec<&Probe<'_>> = probes.iter().collect();
         sums.at(&probes, (&growing.tree, &growing.ranks), &scale)
     });
-    for (at, ((point, probe), exact)) in points.iter().zip(&probes).zip(exact).enumerate() {
+    let newest = growing.newest(&scale);
+    for (at, ((point, probe), apart)) in points.iter().zip(&probes).zip(apart).enumerate() {
         let expected = plain.log_density(point);
         let unit = probe.log_prior + log(plain.weights()[n]);
         if let Some(shares) = &shares {
-            bounds(&Runner::arrived(at, exact + shares[at]), expected, unit, point);
+            bounds(&Runner::arrived(at, apart + shares[at]), expected, unit, point);
             // What the tree knows of ranks is not kept up to date then.
             continue;
         }
-        let mut runner = growing.runner(at, exact, &scale);
+        let mut runner = growing.runner(at, apart, probe, &newest, &scale);
         while runner.low < runner.high {
             bounds(&runner, expected, unit, point);
             growing.advance(&mut runner, probe, &scale);
@@ -103,6 +104,17 @@ proptest! {
     ) {
         prop_assume!(kinds.iter().any(|&kind| kind != PINNED));
         follows(&kinds, n, changes, seed, spread, [recent, endpoints, loaded]);
+    }
+
+    /// Of one to three numbers, and beside a choice, where most kernels are within sight of each other: nodes have moments there.
+    #[test]
+    fn crowded_it_is_the_plain_density(
+        kinds in prop::sample::select(vec![
+            vec![0, 0], vec![0, 1], vec![0, 3], vec![0, 0, 0], vec![1, 7, 0], vec![0, 8], vec![0, 0, 8], vec![7, 6], vec![0, 4],
+        ]),
+        n in 1000_u32..6000, changes in 0_u32..60, seed: u64, spread in 0.0..0.05_f64, recent: bool, loaded: bool,
+    ) {
+        follows(&kinds, n, changes, seed, spread, [recent, false, loaded]);
     }
 
     /// Along one axis, where sums are kept.
