@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trialog_ops::{ParamDef, ParamKey};
-use trialog_replay::{Column, ParamColumn, StudyView};
+use trialog_replay::{Column, Over, ParamColumn, StudyView};
 
 use super::axes::{Axis, Moves};
 
@@ -27,6 +27,9 @@ pub(crate) fn all_params<'v>(
     view: &'v StudyView,
     shared: &[(ParamKey, &Arc<ParamDef>)],
 ) -> Option<Vec<(ParamKey, &'v Arc<ParamDef>)>> {
+    if view.joint_params(Over::Complete).count() == view.params_as_met().len() {
+        return None;
+    }
     let chunks = view.trial_count().div_ceil(Column::<f64>::CHUNK);
     let params: Vec<_> = view
         .params_as_met()
