@@ -45,6 +45,7 @@ struct Look {
     end: Tip,
     trimmed: u64,
     base: Option<Stored>,
+    /// What was not read yet, the newest first.
     news: Vec<Value>,
 }
 
@@ -165,7 +166,7 @@ impl RedisJournal {
         known.hear(look.end);
         known.trimmed = look.trimmed;
         known.base = look.base;
-        for value in look.news {
+        for value in look.news.into_iter().rev() {
             match Entry::from_value(value).map(|entry| entry.verify(known.tip())) {
                 Some(Ok((batch, tip))) if known.leads_to(&tip) => known.push(batch, tip),
                 _ => return,

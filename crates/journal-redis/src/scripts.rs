@@ -67,12 +67,12 @@ pub(crate) struct Scripts {
 impl Scripts {
     pub(crate) fn new() -> Scripts {
         Scripts {
-            open: Script::new(&[TIP, CREATE, END, ADOPT]),
-            log: Script::new(&[TIP, KNOWN, END, CHECK, LOG]),
-            trim: Script::new(&[TIP, KNOWN, END, CHECK, TRIM]),
+            open: Script::new(&[TIP, CREATE, LAST, END, ADOPT]),
+            log: Script::new(&[TIP, KNOWN, RECENT, END, CHECK, LOG]),
+            trim: Script::new(&[TIP, KNOWN, RECENT, END, CHECK, TRIM]),
             claim: Script::new(&[FIELD, CLAIM]),
             put: Script::new(&[FIELD, PUT]),
-            keep: Script::new(&[TIP, KNOWN, END, CHECK, FIELD, KEEP]),
+            keep: Script::new(&[TIP, KNOWN, RECENT, END, CHECK, FIELD, KEEP]),
             release: Script::new(&[FIELD, RELEASE]),
         }
     }
@@ -80,7 +80,7 @@ impl Scripts {
 
 /// What the log says of itself.
 const TIP: &str = r"
-local tip = redis.call('HMGET', KEYS[1], 'id', 'format', 'seq', 'bytes', 'chain', 'trim_seq', 'trim_bytes', 'trim_chain', 'base')
+local tip = redis.call('HMGET', KEYS[1], 'id', 'format', 'trim_seq', 'trim_chain', 'base')
 ";
 
 /// Makes the log if it is not there. ARGV: its id if it is made, its first chain value, and `1` if it is to be written.
@@ -100,15 +100,29 @@ if not tip[1] then return {'lost', '0'} end
 if tip[2] ~= '1' and tip[2] ~= '2' then return {'format', tip[2] or ''} end
 ";
 
+/// The last entry.
+const LAST: &str = r"
+local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', '1')[1]
+";
+
+/// The last entries down to the one at the position that the caller was told last (ARGV 2 and 3, see [`CHECK`]), or some of
+/// them, and the last one in any case. One call says all there is to know for whoever is not far behind.
+const RECENT: &str = r"
+local recent_max, at = 32, ARGV[3] .. '-' .. ARGV[2]
+local recent = redis.call('XREVRANGE', KEYS[2], '+', at, 'COUNT', recent_max)
+local last = recent[1] or redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', '1')[1]
+";
+
 /// Where the log ends. An entry at its end that is not even like one of ours ends the script with `damaged`, or a stranger's
 /// would make what comes before look as if it were not there.
 const END: &str = r"
-local seq, bytes, chain = tip[3], tip[4], tip[5]
-local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', '1')[1]
+local seq, bytes, chain
 if last and tip[2] == '2' then
   bytes, seq = string.match(last[1], '^(%d+)%-(%d+)$')
   chain = last[2][2]
   if last[2][1] ~= 'c' or #chain ~= 16 or seq == '0' then return {'damaged', last[1]} end
+else
+  seq, bytes, chain = unpack(redis.call('HMGET', KEYS[1], 'seq', 'bytes', 'chain'))
 end
 ";
 
@@ -127,16 +141,16 @@ return {'ok', tip[1], seq, bytes, chain}
 ///
 /// A position before what was trimmed cannot be checked any more; of such a caller only the log's id is known.
 const CHECK: &str = r"
-local told, ends, trimmed = tonumber(ARGV[2]), tonumber(seq), tonumber(tip[6] or '0')
+local told, ends, trimmed = tonumber(ARGV[2]), tonumber(seq), tonumber(tip[3] or '0')
 local same = tip[1] == ARGV[1]
 if same and told >= ends then
   same = told == ends and ARGV[4] == chain
-elseif same and told == trimmed and tip[8] then
-  same = ARGV[4] == tip[8]
+elseif same and told == trimmed and tip[4] then
+  same = ARGV[4] == tip[4]
 elseif same and told > trimmed then
-  local id = ARGV[3] .. '-' .. ARGV[2]
-  local found = redis.call('XRANGE', KEYS[2], id, id)
-  same = #found == 1 and found[1][2][2] == ARGV[4]
+  local entry = recent[#recent]
+  if #recent == recent_max then entry = redis.call('XRANGE', KEYS[2], at, at)[1] end
+  same = entry and entry[1] == at and entry[2][2] == ARGV[4]
 end
 if not same then return {'lost', seq} end
 ";
@@ -146,22 +160,17 @@ if not same then return {'lost', seq} end
 /// changes nothing, for `WAIT` to wait for), `whole` to search whatever there is, where the log must end or nothing, the batch and its checksum.
 ///
 /// Answers `ok`, the position after the batch or the log's end, how many records were trimmed, the base, and what
-/// the caller has not read of what lies before the batch, as far as that is not too much. `moved` if the log ends elsewhere.
+/// the caller has not read of what lies before the batch, the newest first, as far as that is not too much. `moved` if the log ends elsewhere.
 ///
 /// A batch that arrives again is found among the entries that follow what its writer was told last, since it was sent behind
 /// that: it is answered as it was the first time. `late` if its writer has gone on meanwhile. `far` if not all of these
 /// entries can be searched: the batch is not appended, whether it is there or not.
 const LOG: &str = r"
-local count, floor, most = tonumber(ARGV[10]), tonumber(ARGV[3]), tonumber(ARGV[7])
+local count, end_bytes, most = tonumber(ARGV[10]), tonumber(bytes), tonumber(ARGV[7])
 if count ~= 0 and tip[2] ~= '2' then return {'lost', seq} end
-local far = tonumber(bytes) - floor > most and ARGV[11] ~= 'whole'
-if count > 0 and (told < trimmed or far) then return {'far'} end
-local news, missing = {}, tonumber(bytes) - tonumber(ARGV[6])
-if missing > 0 and missing <= most and tonumber(ARGV[5]) >= trimmed then
-  news = redis.call('XRANGE', KEYS[2], string.format('%.0f', tonumber(ARGV[6]) + 1) .. '-0', '+')
-end
-if count > 0 then
-  local ours, counter
+if count > 0 and told < ends then
+  local floor, counter, ours = tonumber(ARGV[3])
+  if told < trimmed or end_bytes - floor > most and ARGV[11] ~= 'whole' then return {'far'} end
   local function is_end(entry)
     if tonumber(string.match(entry[1], '^%d+')) <= floor then return true end
     local writer, number = string.match(entry[2][6] or '', '^(%x+) (%d+)$')
@@ -169,36 +178,43 @@ if count > 0 then
     ours, counter = entry, number
     return true
   end
-  local done = not last or is_end(last)
-  for i = #news - 1, 1, -1 do
-    done = done or is_end(news[i])
-  end
-  done = done or #news > 0
-  local from, before = string.format('%.0f', floor + 1) .. '-0', last
-  while not done do
-    local b, s = string.match(before[1], '^(%d+)%-(%d+)$')
-    local page = redis.call('XREVRANGE', KEYS[2], b .. '-' .. string.format('%.0f', tonumber(s) - 1), from, 'COUNT', '100')
-    done = #page == 0
+  local page, done = recent, false
+  repeat
     for _, entry in ipairs(page) do
-      before = entry
-      done = done or is_end(entry)
+      done = is_end(entry)
+      if done then break end
     end
-  end
+    if not done then
+      local b, s = string.match(page[#page][1], '^(%d+)%-(%d+)$')
+      page = redis.call('XREVRANGE', KEYS[2], b .. '-' .. string.format('%.0f', tonumber(s) - 1), at, 'COUNT', '100')
+    end
+  until done or #page == 0
   if ours and counter == ARGV[9] then
     local b, s = string.match(ours[1], '^(%d+)%-(%d+)$')
-    return {'ok', s, b, ours[2][2], tip[6] or '0', tip[9] or '', {}}
+    return {'ok', s, b, ours[2][2], tip[3] or '0', tip[5] or '', {}}
   end
   if ours and tonumber(counter) > tonumber(ARGV[9]) then return {'late'} end
-  if ARGV[12] ~= '' and tonumber(ARGV[12]) ~= ends then return {'moved'} end
+end
+if count > 0 and ARGV[12] ~= '' and tonumber(ARGV[12]) ~= ends then return {'moved'} end
+local news, missing = {}, end_bytes - tonumber(ARGV[6])
+if missing > 0 and missing <= most and tonumber(ARGV[5]) >= trimmed then
+  if ARGV[6] == ARGV[3] and #recent < recent_max then
+    news = recent
+    if news[#news][1] == at then news[#news] = nil end
+  else
+    news = redis.call('XREVRANGE', KEYS[2], '+', string.format('%.0f', tonumber(ARGV[6]) + 1) .. '-0')
+  end
+end
+if count > 0 then
   seq = string.format('%.0f', ends + count)
-  bytes = string.format('%.0f', tonumber(bytes) + #ARGV[13])
+  bytes = string.format('%.0f', end_bytes + #ARGV[13])
   local id = bytes .. '-' .. seq
   chain = string.sub(redis.sha1hex(chain .. id .. ARGV[14]), 1, 16)
   redis.call('XADD', KEYS[2], id, 'c', chain, 'd', ARGV[13], 'w', ARGV[8] .. ' ' .. ARGV[9])
 elseif count < 0 then
   redis.call('HINCRBY', KEYS[1], 'syncs', 1)
 end
-return {'ok', seq, bytes, chain, tip[6] or '0', tip[9] or '', news}
+return {'ok', seq, bytes, chain, tip[3] or '0', tip[5] or '', news}
 ";
 
 /// Gives up some entries that the base covers, in steps: notes at first that they are given up, and then deletes some with each
@@ -206,17 +222,17 @@ return {'ok', seq, bytes, chain, tip[6] or '0', tip[9] or '', news}
 /// have covered them, and how many to delete at most. Answers whether there may be more to do.
 const TRIM: &str = r"
 if tip[2] ~= '2' then return {'lost', seq} end
-if tip[9] then
+if tip[5] then
   local words = {}
-  for word in string.gmatch(tip[9], '%S+') do words[#words + 1] = word end
+  for word in string.gmatch(tip[5], '%S+') do words[#words + 1] = word end
   if words[8] == 'base' and tonumber(ARGV[5]) - tonumber(words[7]) >= tonumber(ARGV[6]) and tonumber(words[2]) > trimmed then
     redis.call('HSET', KEYS[1], 'trim_seq', words[2], 'trim_bytes', words[3], 'trim_chain', words[4])
     return {'ok', '1'}
   end
 end
-if not tip[7] then return {'ok', '0'} end
-local ids = {}
-for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', tip[7] .. '-' .. tip[6], 'COUNT', ARGV[7])) do
+local trim_bytes, ids = redis.call('HGET', KEYS[1], 'trim_bytes'), {}
+if not trim_bytes then return {'ok', '0'} end
+for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', trim_bytes .. '-' .. tip[3], 'COUNT', ARGV[7])) do
   if entry[1] ~= last[1] then ids[#ids + 1] = entry[1] end
 end
 if #ids == 0 then return {'ok', '0'} end

@@ -405,4 +405,21 @@ fn an_append_is_one_round_trip() {
         assert_eq!(own.as_deref(), Some(&numbered(number)[..]));
     }
     assert_eq!(proxy.told.requests.load(Ordering::Relaxed) - before, 200);
+    // What others have appended in between comes along, be it little or much.
+    let (other, mut expected) = (redis.open(), 201);
+    for others in [1, 1, 7, 40, 100] {
+        for _ in 0..others {
+            append(&other, b"other").unwrap();
+        }
+        let before = proxy.told.requests.load(Ordering::Relaxed);
+        assert_eq!(append(&journal, b"own").unwrap(), expected + others);
+        let mut seen = 0;
+        let count = |_, _: &[u8]| {
+            seen += 1;
+            if seen == others + 1 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+        };
+        journal.read(trialog_journal::Seq(expected), &mut { count }).unwrap();
+        expected += others + 1;
+        assert_eq!((seen, proxy.told.requests.load(Ordering::Relaxed) - before), (others + 1, 1));
+    }
 }
