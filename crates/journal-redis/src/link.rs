@@ -124,8 +124,10 @@ impl Link {
             }
             _ => io::ErrorKind::Other,
         };
-        let source = io::Error::new(kind, self.redacted(&error.to_string()));
-        match error.code() {
+        let text = error.to_string();
+        let code = hidden_code(&text).or(error.code());
+        let source = io::Error::new(kind, self.redacted(&text));
+        match code {
             Some("OOM") => Error::OutOfSpace { location, source },
             Some("WRONGTYPE") => {
                 Error::NotALog { location, found: "its keys are there and hold something else".to_owned() }
@@ -216,6 +218,12 @@ impl Link {
     }
 }
 
+/// Redis 6 puts what it says to a script's command behind words of its own.
+fn hidden_code(text: &str) -> Option<&'static str> {
+    let (_, said) = text.split_once("Error running script")?;
+    ["OOM", "WRONGTYPE"].into_iter().find(|code| said.split([' ', '-']).any(|word| word == *code))
+}
+
 fn login(user: Option<&str>, password: Option<&str>, db: u32) -> RedisConnectionInfo {
     let mut login = RedisConnectionInfo::default().set_db(i64::from(db)).set_skip_set_lib_name();
     if let Some(user) = user {
@@ -246,6 +254,18 @@ fn redirection(address: &str, asked: Option<String>) -> Option<Node> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_script_was_told() {
+        let said =
+            |what: &str| format!("ResponseError: Error running script (call to f_ab): @user_script:70: {what}");
+        let oom = said("@user_script: 70: -OOM command not allowed when used memory > 'maxmemory'.");
+        assert_eq!(hidden_code(&oom), Some("OOM"));
+        let wrong = said("@user_script: 2: WRONGTYPE Operation against a key holding the wrong kind of value");
+        assert_eq!(hidden_code(&wrong), Some("WRONGTYPE"));
+        assert_eq!(hidden_code(&said("@user_script: 2: ERR no")), None);
+        assert_eq!(hidden_code("OOM command not allowed"), None);
+    }
 
     #[test]
     fn redirections() {
