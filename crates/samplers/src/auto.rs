@@ -20,6 +20,9 @@ use crate::{Asked, Candidate, Proposal, Sampler};
 /// So many trials are spread evenly before anything is learned from them.
 const EVEN: usize = 10;
 
+/// So many where more than [`PARALLEL`] are running: the evenly spread ones that are still out are many enough.
+const EVEN_PARALLEL: usize = 5;
+
 /// From so many complete trials on, populations and densities learn faster than a Gaussian process.
 const MANY: usize = 250;
 
@@ -114,8 +117,9 @@ impl Auto {
         let usual = || serde_json::json!({});
         Ok(Auto {
             even: named("qmc", usual())?,
-            tpe: named("tpe", usual())?,
-            gp: named("gp", usual())?,
+            // When they begin is decided here.
+            tpe: named("tpe", serde_json::json!({ "n_startup_trials": EVEN_PARALLEL }))?,
+            gp: named("gp", serde_json::json!({ "n_startup_trials": EVEN_PARALLEL }))?,
             nsga2: named("nsga2", usual())?,
             nsga3: named("nsga3", usual())?,
             cma: named("cmaes", usual())?,
@@ -156,7 +160,7 @@ impl Auto {
                 "many parameters, all numbers: a normal distribution that begins in the middle",
             );
         }
-        if finished < EVEN {
+        if finished < if running > PARALLEL { EVEN_PARALLEL } else { EVEN } {
             return (
                 Plan::All(Way::Even),
                 "there is too little to learn from: the first trials fill the space evenly",

@@ -67,6 +67,12 @@ fn it_chooses_by_what_there_is() {
     assert_eq!(choice(&parallel), "cmaes");
     (0..5).for_each(|_| _ = parallel.begin());
     assert_eq!(choice(&parallel), "gp and tpe");
+    // Trials that fill the space are still out.
+    let mut begun = study(1, 4, &numbers);
+    (0..5).for_each(|_| _ = begun.begin());
+    assert_eq!(choice(&begun), "qmc");
+    begun.tell(&[("x", &unit, 0.5), ("y", &unit, 0.5)], &[0.0]);
+    assert_eq!(choice(&begun), "gp and tpe");
     let mut crowded = study(1, 50, &numbers);
     (0..33).for_each(|_| _ = crowded.begin());
     assert_eq!(choice(&crowded), "tpe");
