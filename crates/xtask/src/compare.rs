@@ -64,6 +64,8 @@ const MEASURES: &[Measure] = &[
     measure("tpe-ask-10k", Better::Lower, Place::Disk, 10_000, 3),
     bounded("tpe-ask-100k", 100_000, 100.0),
     bounded("tpe-ask-own-history", 10_000, 100.0),
+    bounded("tpe-ask-dense-2", 10_000, 200.0),
+    bounded("tpe-ask-dense-3", 10_000, 200.0),
     bounded("tpe-univariate-ask", 1_000, 150.0),
     bounded("tpe-univariate-ask-100k", 100_000, 150.0),
     bounded("random-suggestion", 100_000, 2.0),

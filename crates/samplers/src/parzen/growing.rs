@@ -28,7 +28,7 @@ const LEAST: usize = 2 * CELLS_MAX;
 
 /// How many ranks may be renewed for each time that the density was asked for. Where trials end in the order of their
 /// numbers, ranks change when one is no longer good, which of `n` trials happens once in `n / 25`.
-const RENEWED_PER_ASK: usize = 64;
+const RENEWED_PER_ASK: usize = 256;
 
 /// The observations of an axis that distinguishes kernels.
 #[derive(Clone, Debug)]
@@ -311,6 +311,9 @@ impl Growing {
             let (numeric, floor, cells) = match &mut axis.form {
                 Form::Choices(_) => continue,
                 Form::Units { axis, floor, cells, order } => {
+                    if !cells.is_changed() {
+                        continue;
+                    }
                     cells.refresh(|stretch, with| {
                         let places = stretch.map(|mu| (mu - axis.low) / *floor);
                         let mut with = |place: f64, number: u32| with(axis.low + place * *floor, number as usize);
@@ -326,6 +329,9 @@ impl Growing {
                     (axis, *floor, cells)
                 }
                 Form::Table { axis, floor, cells, members, .. } => {
+                    if !cells.is_changed() {
+                        continue;
+                    }
                     cells.refresh(|[low, high], with| {
                         for (cell, members) in members.iter().enumerate() {
                             let mu = axis.place_of_cell(cell);
@@ -338,7 +344,9 @@ impl Growing {
                 }
             };
             self.wide[at] = cells.widths(numeric, floor, n, self.options);
-            apart.extend(self.wide[at].iter().map(|&(number, _)| number as u32));
+        }
+        for wide in &self.wide {
+            apart.extend(wide.iter().map(|&(number, _)| number as u32));
         }
         apart.sort_unstable();
         apart.dedup();

@@ -116,6 +116,8 @@ pub(super) struct Cells {
     last: [(f64, usize); CELLS],
     /// Cells whose first or last kernel was taken out.
     stale: [bool; CELLS],
+    /// Whether a cell was filled or emptied, or has another first or last kernel, since widths were last taken.
+    is_changed: bool,
 }
 
 impl Cells {
@@ -128,7 +130,13 @@ impl Cells {
             first: [(f64::INFINITY, 0); CELLS],
             last: [(f64::NEG_INFINITY, 0); CELLS],
             stale: [false; CELLS],
+            is_changed: true,
         }
+    }
+
+    /// Whether other kernels may be wide than when widths were last taken.
+    pub(super) fn is_changed(&self) -> bool {
+        self.is_changed
     }
 
     fn cell_of(&self, mu: f64) -> usize {
@@ -141,9 +149,11 @@ impl Cells {
     fn stretch(&mut self, cell: usize, mu: f64, index: usize) {
         if (mu, index) < self.first[cell] {
             self.first[cell] = (mu, index);
+            self.is_changed = true;
         }
         if (mu, index) >= self.last[cell] {
             self.last[cell] = (mu, index);
+            self.is_changed = true;
         }
     }
 
@@ -160,6 +170,7 @@ impl Cells {
         self.counts[cell] -= 1;
         let at_an_end = self.first[cell].1 == index || self.last[cell].1 == index;
         self.stale[cell] = self.counts[cell] > 0 && (self.stale[cell] || at_an_end);
+        self.is_changed |= at_an_end || self.counts[cell] == 0;
         if self.counts[cell] == 0 {
             (self.first[cell], self.last[cell]) = ((f64::INFINITY, 0), (f64::NEG_INFINITY, 0));
         }
@@ -223,12 +234,13 @@ impl Cells {
 
     /// The kernels that are wider than the floor, by index, and their deviations.
     pub(super) fn widths(
-        &self,
+        &mut self,
         axis: &NumericAxis,
         floor: f64,
         kernels: usize,
         options: KernelOptions,
     ) -> Vec<(usize, f64)> {
+        self.is_changed = false;
         clipped(self.wide(axis, kernels, options), floor, axis)
     }
 }

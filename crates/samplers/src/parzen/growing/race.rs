@@ -105,8 +105,8 @@ impl Runner {
     }
 
     fn measure(&mut self) {
-        self.least = self.above - log(self.high);
-        self.most = self.above - log(self.low);
+        self.least = self.above - log_of_sum(self.high);
+        self.most = self.above - log_of_sum(self.low);
     }
 }
 
@@ -192,7 +192,8 @@ impl Growing {
             let width = |at: usize| runners[at].most - runners[at].least;
             let wider = |a: usize, b: usize| if width(a) >= width(b) { a } else { b };
             let next = wider(wider(leader, rival), first);
-            if runners[next].open.is_empty() || width(next) <= 0.25 * close {
+            let apart = width(next);
+            if runners[next].open.is_empty() || apart.is_nan() || apart <= 0.25 * close {
                 let near = runners.iter().filter(|runner| in_race(runner));
                 return Outcome::Close(near.map(|runner| runner.point).collect());
             }
@@ -357,15 +358,20 @@ impl Growing {
     /// Beyond `sight`, as most are, it adds no more than a trace to what is known, whatever it weighs.
     fn interval(&self, node: u32, probe: &Probe<'_>, scale: &Scale, sight: f64) -> Open {
         let bounds = self.tree.bounds(node);
-        let mut nearest = 0.0;
+        let (mut nearest, mut farthest) = (0.0, 0.0);
         if probe.numbers.is_empty() {
             for (coordinate, &[low, high]) in probe.coordinates.iter().zip(bounds) {
-                nearest += coordinate.q_between(low, high).0;
+                let (near, far) = coordinate.q_between(low, high);
+                nearest += near;
+                farthest += far;
             }
         } else {
             for (x, [low, high]) in probe.numbers.iter().zip(bounds) {
-                let near = f64::max(low - x, x - high).max(0.0);
+                let (below, above) = (low - x, x - high);
+                let near = larger(larger(below, above), 0.0);
+                let far = larger(-below, -above);
                 nearest += near * near;
+                farthest += far * far;
             }
         }
         if nearest > sight {
@@ -374,8 +380,6 @@ impl Growing {
         if let Some(open) = self.interval_by_moments(node, probe, scale) {
             return open;
         }
-        let axes = probe.coordinates.iter().zip(bounds);
-        let farthest: f64 = axes.map(|(coordinate, &[low, high])| coordinate.q_between(low, high).1).sum();
         let tree_node = self.tree.node(node);
         let high = scale.most(tree_node.mass, tree_node.moment) * exp(probe.base - 0.5 * nearest);
         let low = if 0.5 * (farthest - nearest) < LOOSE {
@@ -453,7 +457,7 @@ impl Scale {
 
     /// From which `q` on all observations together cannot be seen beside what is known at a point.
     fn sight(&self, probe: &Probe<'_>, known: f64) -> f64 {
-        2.0 * (probe.base + self.log_out_of_sight - log(known))
+        2.0 * (probe.base + self.log_out_of_sight - log_of_sum(known))
     }
 
     /// No less than the weight of a node. Along the line a weight is `start + slope rank`, and a rank is what it was
@@ -485,7 +489,7 @@ impl Scale {
         }
         // As much as any kernel may weigh; a kernel at the end of the range has half of its mass in it.
         let log_heaviest = self.log_heaviest + std::f64::consts::LN_2 * probe.coordinates.len() as f64;
-        let limit = 2.0 * (probe.base + log_heaviest - log(known) + NEGLIGIBLE_NATS);
+        let limit = 2.0 * (probe.base + log_heaviest - log_of_sum(known) + NEGLIGIBLE_NATS);
         let (mut near, mut shares) = ([0_u8; LEAF], [0.0; LEAF]);
         let mut seen = 0;
         for (k, &q) in q.iter().enumerate() {
@@ -507,6 +511,17 @@ impl Scale {
         }
         shares.iter().zip(near).map(|(share, &k)| share * weight(usize::from(k))).sum::<f64>() / self.prior_weight
     }
+}
+
+/// The logarithm of a sum, which is no less than the prior's share but may have overflown.
+fn log_of_sum(sum: f64) -> f64 {
+    if sum < f64::INFINITY { ln(sum) } else { sum }
+}
+
+/// The larger of two numbers, neither of which is NaN: one instruction, unlike `f64::max`.
+#[inline]
+fn larger(a: f64, b: f64) -> f64 {
+    if a > b { a } else { b }
 }
 
 impl Coordinate<'_> {
